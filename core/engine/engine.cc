@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "engine.h"
+
+#include "../store/stores.h"
+
+namespace tmem {
+
+static constexpr struct {
+  u64 smallest, largest, initial;
+} kTunableRanges[] = {
+#define TMEM_TUNABLE_RANGE(NAME, name, smallest, largest, initial, meaning) \
+  {smallest, largest, initial},
+    TMEM_TUNABLES(TMEM_TUNABLE_RANGE)
+#undef TMEM_TUNABLE_RANGE
+};
+
+Engine::Engine(const tmem_host_ops &host) : host_(host), index_(host) {
+  control_lock_.init();
+  for (u32 i = 0; i < TMEM_TUNABLES_COUNT; ++i) tunables_[i].store_relaxed(kTunableRanges[i].initial);
+}
+
+static bool complete(const tmem_host_ops *host) {
+  return host && host->abi_size == sizeof(*host) && host->cpu_count && host->memory_frames &&
+         host->object_alloc && host->object_free && host->frame_alloc && host->frame_free &&
+         host->table_alloc && host->table_free && host->breathe && host->codec_begin &&
+         host->codec_end && host->compress && host->decompress && host->checksum;
+}
+
+Result<Engine *> Engine::create(const tmem_host_ops *host) {
+  if (!complete(host)) return Outcome::kBadArgument;
+  void *memory = host->table_alloc(sizeof(tmem_host));
+  if (!memory) return Outcome::kNoMemory;
+  void *counters = host->table_alloc(Counters::bytes_for(host->cpu_count));
+  if (!counters) {
+    host->table_free(memory, sizeof(tmem_host));
+    return Outcome::kNoMemory;
+  }
+  tmem_host *engine = new (Placement{memory}) tmem_host(*host);
+  engine->retired_.adopt(counters, host->cpu_count);
+  if (engine->index_.start() != Outcome::kDone) {
+    engine->~tmem_host();
+    host->table_free(counters, Counters::bytes_for(host->cpu_count));
+    host->table_free(memory, sizeof(tmem_host));
+    return Outcome::kNoMemory;
+  }
+  return engine;
+}
+
+Outcome Engine::destroy() {
+  {
+    Guard guard(control_lock_);
+    for (const Client *client : clients_)
+      if (client) return Outcome::kInUse;
+  }
+  if (pam_ops_) pam_ops_->stop(pam_);
+  index_.stop();
+  const u64 counter_bytes = Counters::bytes_for(host_.cpu_count);
+  for (Pool *pool = all_pools_.load_relaxed(); pool;) {
+    Pool *next = pool->next_pool;
+    void *counters = pool->counters.memory();
+    pool->~Pool();
+    host_.table_free(counters, counter_bytes);
+    host_.table_free(pool, sizeof(Pool));
+    pool = next;
+  }
+  host_.table_free(retired_.memory(), counter_bytes);
+  const tmem_host_ops &host = host_;
+  tmem_host *self = static_cast<tmem_host *>(this);
+  self->~tmem_host();
+  host.table_free(self, sizeof(tmem_host));
+  return Outcome::kDone;
+}
+
+Outcome Engine::register_pam(const tmem_pam_ops *ops) {
+  if (!ops || ops->abi_size != sizeof(*ops) || ops->reserved || !ops->start || !ops->stop ||
+      !ops->create || !ops->hold || !ops->get_data || !ops->free || !ops->shrink ||
+      !ops->set_limit || !ops->set_client || !ops->usage)
+    return Outcome::kBadArgument;
+  if (pam_ops_) return Outcome::kInUse;
+  const int result = ops->start(static_cast<tmem_host *>(this), &pam_);
+  if (result != TMEM_OK) return result == TMEM_NO_MEMORY ? Outcome::kNoMemory : Outcome::kBadArgument;
+  pam_ops_ = ops;
+  pam_ops_->set_limit(pam_, frames_limit());
+  return Outcome::kDone;
+}
+
+u64 Engine::frames_limit() const {
+  return host_.memory_frames * tunable(TMEM_TUNABLE_MAX_POOL_PERCENT) / 100;
+}
+
+Outcome Engine::set_tunable(u32 which, u64 value) {
+  if (which >= TMEM_TUNABLES_COUNT || value < kTunableRanges[which].smallest ||
+      value > kTunableRanges[which].largest)
+    return Outcome::kBadArgument;
+  tunables_[which].store_relaxed(value);
+  if (which == TMEM_TUNABLE_MAX_POOL_PERCENT && pam_ops_) pam_ops_->set_limit(pam_, frames_limit());
+  return Outcome::kDone;
+}
+
+// ---- Clients
+
+static bool weight_is_legal(u32 weight) { return weight >= 1 && weight <= TMEM_WEIGHT_MAX; }
+
+Result<Client *> Engine::create_client(const char *name, u32 weight, u64 limit_frames) {
+  if (!pam_ops_ || !weight_is_legal(weight)) return Outcome::kBadArgument;
+  void *memory = host_.table_alloc(sizeof(tmem_client));
+  if (!memory) return Outcome::kNoMemory;
+  tmem_client *client = nullptr;
+  {
+    Guard guard(control_lock_);
+    for (u32 i = 0; i < TMEM_CLIENTS_MAX && !client; ++i)
+      if (!clients_[i]) {
+        client = new (Placement{memory}) tmem_client(*this, i, name);
+        clients_[i] = client;
+      }
+  }
+  if (!client) {
+    host_.table_free(memory, sizeof(tmem_client));
+    return Outcome::kTooMany;
+  }
+  pam_ops_->set_client(pam_, client->number(), weight, limit_frames);
+  return client;
+}
+
+Outcome Engine::configure_client(Client &client, u32 weight, u64 limit_frames) {
+  if (!weight_is_legal(weight)) return Outcome::kBadArgument;
+  pam_ops_->set_client(pam_, client.number(), weight, limit_frames);
+  return Outcome::kDone;
+}
+
+void Engine::destroy_client(Client &client) {
+  for (u32 i = 0; i < TMEM_POOLS_MAX; ++i) {
+    const int id = client.id_at(i);
+    if (id >= 0) static_cast<void>(destroy_pool(client, id));
+  }
+  {
+    Guard guard(control_lock_);
+    clients_[client.number()] = nullptr;
+  }
+  tmem_client *self = static_cast<tmem_client *>(&client);
+  self->~tmem_client();
+  host_.table_free(self, sizeof(tmem_client));
+}
+
+// ---- Pools
+
+// An idle pool, or a new one; nullptr if there is no memory.
+Pool *Engine::acquire_pool() {
+  {
+    Guard guard(control_lock_);
+    if (Pool *pool = idle_pools_) {
+      idle_pools_ = pool->next_idle;
+      return pool;
+    }
+  }
+  const u64 counter_bytes = Counters::bytes_for(host_.cpu_count);
+  void *memory = host_.table_alloc(sizeof(Pool));
+  void *counters = memory ? host_.table_alloc(counter_bytes) : nullptr;
+  if (!counters) {
+    if (memory) host_.table_free(memory, sizeof(Pool));
+    return nullptr;
+  }
+  Pool *pool = new (Placement{memory}) Pool(counters, host_.cpu_count);
+  Guard guard(control_lock_);
+  pool->next_pool = all_pools_.load_relaxed();
+  all_pools_.store_release(pool);
+  return pool;
+}
+
+void Engine::retire_pool(Pool &pool) {
+  Guard guard(control_lock_);
+  retired_.absorb(pool.counters);
+  pool.next_idle = idle_pools_;
+  idle_pools_ = &pool;
+}
+
+// The open pool of this uuid and kind. A pool that is being destroyed is not
+// joined: its pages are on their way out.
+Pool *Engine::find_shared(u32 flags, const u64 *uuid) {
+  for (Pool *pool = all_pools_.load_relaxed(); pool; pool = pool->next_pool)
+    if (!pool->closed() && pool->flags() == flags && pool->uuid()[0] == uuid[0] &&
+        pool->uuid()[1] == uuid[1])
+      return pool;
+  return nullptr;
+}
+
+Result<int> Engine::new_pool(Client &client, u32 flags, const u64 *uuid) {
+  if (flags & ~u32{TMEM_POOL_FLAGS}) return Outcome::kBadArgument;
+  const bool shared = flags & TMEM_POOL_SHARED;
+  if (shared && !uuid) return Outcome::kBadArgument;
+  static constexpr u64 kNoUuid[2] = {};
+
+  Pool *fresh = acquire_pool();
+  if (!fresh) return Outcome::kNoMemory;
+  Guard guard(control_lock_);
+  Pool *pool = shared ? find_shared(flags, uuid) : nullptr;
+  const bool joined = pool != nullptr;
+  if (!joined) {
+    pool = fresh;
+    pool->open(++next_serial_, flags, uuid ? uuid : kNoUuid, client.number());
+    pool->sharers = 0;
+  }
+  const int id = client.publish(*pool);
+  if (id >= 0) pool->sharers++;
+  if (joined || id < 0) {  // the fresh one goes back to the shelf
+    if (!joined) static_cast<void>(pool->close());
+    fresh->next_idle = idle_pools_;
+    idle_pools_ = fresh;
+  }
+  if (id < 0) return Outcome::kTooMany;
+  return id;
+}
+
+Outcome Engine::destroy_pool(Client &client, int id) {
+  Pool *pool;
+  {
+    Guard guard(control_lock_);
+    pool = client.pool_of(id);
+    if (!pool) return Outcome::kBadArgument;
+    if (pool->sharers > 1) {
+      pool->sharers--;
+      client.withdraw(id);
+      return Outcome::kDone;
+    }
+    if (!pool->close()) return Outcome::kGoingAway;  // somebody else is at it
+  }
+  // From here on nobody enters, and when the last has left nobody inserts.
+  pool->wait_until_left();
+  for (;;) {
+    const Maybe<Oid> oid = PageIndex::any_object(*pool);
+    if (!oid) break;
+    static_cast<void>(flush_object_counted(*pool, *oid));
+    host_.breathe();
+  }
+  {
+    Guard guard(control_lock_);
+    client.withdraw(id);
+  }
+  retire_pool(*pool);
+  return Outcome::kDone;
+}
+
+Outcome Engine::enter(const Client &client, int id, Pool **pool) {
+  const Outcome outcome = client.enter(id, pool);
+  if (outcome == Outcome::kGoingAway) going_away_.fetch_add_relaxed(1);
+  if (outcome == Outcome::kBadArgument) count_bad_argument();
+  return outcome;
+}
+
+bool Engine::keeps_in_compressed_store() const {
+  return pam_ops_ && pam_ops_->start == tmem_compressed_pam()->start;
+}
+
+Outcome Engine::corrupt_next(u64 count) {
+#ifdef TMEM_DEBUG
+  if (!keeps_in_compressed_store()) return Outcome::kBadArgument;
+  corrupt_next_in_compressed_store(pam_, count);
+  return Outcome::kDone;
+#else
+  static_cast<void>(count);
+  return Outcome::kBadArgument;
+#endif
+}
+
+}  // namespace tmem

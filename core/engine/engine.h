@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+// The engine of one host: who may store (clients, pools), what is stored
+// (index), who keeps the data (the PAM), and what has happened (counters).
+//
+//   engine.cc       life: host, PAM, clients, pools, tunables
+//   operations.cc   put, get, flush page, flush object, evict
+//   statistics.cc   sums
+//   validate.cc     invariants, for tests
+//
+// The way of a page. put: enter the pool; let the PAM make its copy, with no
+// lock held; publish the pampd in the index, under one bucket's lock; free what
+// it replaced. get: take the pampd out of the index (or hold it there), under
+// the lock; let the PAM copy the page out, with no lock held; free or release.
+#ifndef TMEM_CORE_ENGINE_ENGINE_H
+#define TMEM_CORE_ENGINE_ENGINE_H
+
+#include "client.h"
+#include "index.h"
+
+namespace tmem {
+
+// C has a function of the same name, so C++ must say "struct" once.
+using HostStats = struct tmem_host_stats;
+
+class Engine {
+ public:
+  explicit Engine(const tmem_host_ops &host);
+  ~Engine() { control_lock_.destroy(); }
+
+  // ---- Life. Process context; the results are those of abi.h.
+  static Result<Engine *> create(const tmem_host_ops *host);
+  Outcome destroy();
+  Outcome register_pam(const tmem_pam_ops *ops);
+  Result<Client *> create_client(const char *name, u32 weight, u64 limit_frames);
+  Outcome configure_client(Client &client, u32 weight, u64 limit_frames);
+  void destroy_client(Client &client);
+  Result<int> new_pool(Client &client, u32 flags, const u64 *uuid);
+  Outcome destroy_pool(Client &client, int id);
+  Outcome set_tunable(u32 tunable, u64 value);
+  u64 tunable(u32 which) const { return tunables_[which].load_relaxed(); }
+
+  // ---- Page operations. Any context, never sleep.
+  Outcome put(Pool &pool, const Oid &oid, Index index, const void *page);
+  Outcome get(Pool &pool, const Oid &oid, Index index, void *page);
+  Outcome flush_page(Pool &pool, const Oid &oid, Index index);
+  Outcome flush_object(Pool &pool, const Oid &oid);
+  // Finds and enters the pool, or counts why not.
+  Outcome enter(const Client &client, int id, Pool **pool);
+  void count_bad_argument() { bad_arguments_.fetch_add_relaxed(1); }
+
+  // For the PAM: see tmem_pam_evict.
+  bool evict(BackReference back, Pampd pampd) {
+    return index_.take_if(back, pampd, Counter::pages_evicted);
+  }
+  u64 shrink(u64 frames) { return pam_ops_ ? pam_ops_->shrink(pam_, frames) : 0; }
+  bool resolves(BackReference back, Pampd pampd) const { return index_.resolves(back, pampd); }
+
+  // ---- Statistics.
+  static void sum_pool(const Pool &pool, tmem_stats &stats);
+  void sum_all(HostStats &stats);
+  void usage(tmem_usage &usage) const;
+  Outcome next_pool(u32 *cursor, tmem_pool_info &info);
+
+  int validate();
+  Outcome corrupt_next(u64 count);
+
+  const tmem_host_ops &host() const { return host_; }
+  u64 frames_limit() const;
+
+ private:
+  Pool *acquire_pool();
+  void retire_pool(Pool &pool);
+  Pool *find_shared(u32 flags, const u64 *uuid) TMEM_REQUIRES(control_lock_);
+  u64 flush_object_counted(Pool &pool, const Oid &oid);
+  void free_words(const TakenLeaf &taken, Pool &pool);
+  void free_word(const Word &word, Pool &pool);
+  bool keeps_in_compressed_store() const;
+
+  const tmem_host_ops &host_;
+  const tmem_pam_ops *pam_ops_ = nullptr;  // set once, before the first client
+  void *pam_ = nullptr;
+  PageIndex index_;
+  Atomic<u64> tunables_[TMEM_TUNABLES_COUNT];
+  Atomic<u64> bad_arguments_;
+  Atomic<u64> going_away_;
+  Counters retired_;  // what pools counted that are gone
+
+  Lock<Rank::kControl> control_lock_;
+  Client *clients_[TMEM_CLIENTS_MAX] TMEM_GUARDED_BY(control_lock_) = {};
+  Pool *idle_pools_ TMEM_GUARDED_BY(control_lock_) = nullptr;
+  u32 next_serial_ TMEM_GUARDED_BY(control_lock_) = 0;
+  Atomic<Pool *> all_pools_;  // grows at its head under control_lock_; read without
+};
+
+}  // namespace tmem
+
+// What C calls a host and a client.
+struct tmem_host : tmem::Engine {
+  using Engine::Engine;
+};
+struct tmem_client : tmem::Client {
+  using Client::Client;
+};
+
+#endif

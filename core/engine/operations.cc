@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "engine.h"
+#include "same_filled.h"
+
+namespace tmem {
+
+static Counter counter_of_failed_put(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kRefusedPoor: return Counter::puts_refused_poor;
+    case Outcome::kRefusedBudget: return Counter::puts_refused_budget;
+    case Outcome::kRefusedLimit: return Counter::puts_refused_limit;
+    case Outcome::kRefusedNested: return Counter::puts_refused_nested;
+    case Outcome::kRefusedFrozen: return Counter::puts_refused_frozen;
+    default: return Counter::puts_no_memory;
+  }
+}
+
+// Gives back what the index no longer refers to.
+void Engine::free_word(const Word &word, Pool &pool) {
+  if (word.same_filled)
+    pool.counters.subtract(Counter::level_same_filled);
+  else
+    pam_ops_->free(pam_, word.value);
+}
+
+void Engine::free_words(const TakenLeaf &taken, Pool &pool) {
+  for (u32 i = 0; i < taken.count; ++i) free_word(taken.words[i], pool);
+}
+
+Outcome Engine::put(Pool &pool, const Oid &oid, Index index, const void *page) {
+  const Handle handle{pool, oid, index};
+  const PageIndex::Place place = index_.locate(handle);
+  pool.count(Counter::puts);
+
+  // The new copy is made first, with no lock held; the old one still answers.
+  Word word{0, false};
+  Outcome outcome = Outcome::kDone;
+  if (tunable(TMEM_TUNABLE_FROZEN)) {
+    outcome = Outcome::kRefusedFrozen;
+  } else if (tunable(TMEM_TUNABLE_SAME_FILLED) && is_same_filled(page, &word.value)) {
+    word.same_filled = true;
+  } else {
+    const tmem_pam_page request{page, place.back.value, pool.client(), pool.persistent()};
+    outcome = outcome_of_create(pam_ops_->create(pam_, &request, &word.value));
+  }
+
+  if (outcome == Outcome::kDone) {
+    // Raised before the page can be seen, so that whoever takes it at once finds it counted.
+    if (word.same_filled) pool.count(Counter::level_same_filled);
+    const Result<Maybe<Word>> inserted = index_.insert(handle, place, word);
+    if (inserted.ok()) {
+      pool.count(Counter::puts_stored);
+      if (word.same_filled) pool.count(Counter::puts_same_filled);
+      if (const Maybe<Word> old = inserted.value()) {
+        pool.count(Counter::puts_replaced);
+        free_word(*old, pool);
+      }
+      return Outcome::kDone;
+    }
+    free_word(word, pool);
+    outcome = inserted.outcome();
+  }
+
+  // A put that fails leaves nothing: the older page would be stale (clause 1).
+  if (const Maybe<Word> old = index_.take(handle, place)) {
+    pool.count(Counter::puts_dropped);
+    free_word(*old, pool);
+  }
+  pool.count(counter_of_failed_put(outcome));
+  return outcome;
+}
+
+Outcome Engine::get(Pool &pool, const Oid &oid, Index index, void *page) {
+  const Handle handle{pool, oid, index};
+  const PageIndex::Place place = index_.locate(handle);
+  const bool exclusive = pool.exclusive();
+  pool.count(Counter::gets);
+
+  const Maybe<Word> word =
+      exclusive ? index_.take(handle, place)
+                : index_.look_up(handle, place, [this](const Word &found) {
+                    if (!found.same_filled) pam_ops_->hold(pam_, found.value);
+                  });
+  if (!word) {
+    pool.count(Counter::gets_missed);
+    return Outcome::kNotFound;
+  }
+
+  if (word->same_filled) {
+    fill(page, word->value);
+    pool.count(Counter::gets_hit);
+    if (exclusive) {
+      pool.count(Counter::pages_taken);
+      free_word(*word, pool);
+    }
+    return Outcome::kDone;
+  }
+
+  // Ours by ownership or by the reference just taken: no lock is needed.
+  const bool served = pam_ops_->get_data(pam_, word->value, page) == TMEM_OK;
+  pool.count(served ? Counter::gets_hit : Counter::gets_corrupt);
+  if (exclusive)
+    pool.count(served ? Counter::pages_taken : Counter::pages_corrupt);
+  else if (!served && !pool.persistent() &&
+           index_.take_if(place.back, Pampd{word->value}, Counter::pages_corrupt))
+    pam_ops_->free(pam_, word->value);  // the index's reference
+  pam_ops_->free(pam_, word->value);
+  return served ? Outcome::kDone : Outcome::kCorrupt;
+}
+
+Outcome Engine::flush_page(Pool &pool, const Oid &oid, Index index) {
+  const Handle handle{pool, oid, index};
+  pool.count(Counter::flushes);
+  const Maybe<Word> word = index_.take(handle, index_.locate(handle));
+  if (!word) {
+    pool.count(Counter::flushes_missed);
+    return Outcome::kNotFound;
+  }
+  pool.count(Counter::flushes_found);
+  pool.count(Counter::pages_flushed);
+  free_word(*word, pool);
+  return Outcome::kDone;
+}
+
+// Takes the object out leaf by leaf, oldest first, as many as it had at the
+// start: whoever keeps putting meanwhile cannot keep us here.
+u64 Engine::flush_object_counted(Pool &pool, const Oid &oid) {
+  u64 leaves, base, quota = 0, pages = 0;
+  for (u64 done = 0; index_.has_object(pool, oid, &leaves, &base); ++done) {
+    if (done == 0) quota = leaves;
+    if (done == quota) break;
+    TakenLeaf taken;
+    index_.take_leaf(pool, oid, base, taken);
+    free_words(taken, pool);
+    pages += taken.count;
+  }
+  pool.count(Counter::pages_flushed, pages);
+  return pages;
+}
+
+Outcome Engine::flush_object(Pool &pool, const Oid &oid) {
+  pool.count(Counter::object_flushes);
+  const bool found = flush_object_counted(pool, oid) != 0;
+  pool.count(found ? Counter::object_flushes_found : Counter::object_flushes_missed);
+  return found ? Outcome::kDone : Outcome::kNotFound;
+}
+
+}  // namespace tmem

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+// Pages of one repeated 64-bit word (most often zero) are worth no store: the
+// word itself is kept in the index. The idea is zram's and zswap's.
+#ifndef TMEM_CORE_ENGINE_SAME_FILLED_H
+#define TMEM_CORE_ENGINE_SAME_FILLED_H
+
+#include "../base/types.h"
+
+namespace tmem {
+
+inline u64 load_word(const void *page, u32 number) {
+  u64 word;
+  __builtin_memcpy(&word, static_cast<const u8 *>(page) + number * sizeof(word), sizeof(word));
+  return word;
+}
+
+// Most pages differ in the first or the last words, so that is looked at first.
+inline bool is_same_filled(const void *page, u64 *word) {
+  const u64 first = load_word(page, 0);
+  if (load_word(page, kWordsPerPage - 1) != first) return false;
+  for (u32 i = 1; i < kWordsPerPage - 1; ++i)
+    if (load_word(page, i) != first) return false;
+  *word = first;
+  return true;
+}
+
+inline void fill(void *page, u64 word) {
+  for (u32 i = 0; i < kWordsPerPage; ++i)
+    __builtin_memcpy(static_cast<u8 *>(page) + i * sizeof(word), &word, sizeof(word));
+}
+
+}  // namespace tmem
+
+#endif

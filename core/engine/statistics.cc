@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "engine.h"
+
+namespace tmem {
+
+static u64 pages_now(const tmem_stats &s) {
+  return s.puts_stored - s.puts_replaced - s.puts_dropped - s.pages_taken - s.pages_flushed -
+         s.pages_evicted - s.pages_corrupt;
+}
+
+static void add_counters(const Counters &counters, tmem_stats &stats) {
+#define TMEM_ADD_COUNTER(name, meaning) stats.name += counters.sum(Counter::name);
+  TMEM_COUNTERS(TMEM_ADD_COUNTER)
+#undef TMEM_ADD_COUNTER
+  stats.pages_same_filled += counters.sum(Counter::level_same_filled);
+  stats.objects += counters.sum(Counter::level_objects);
+}
+
+void Engine::sum_pool(const Pool &pool, tmem_stats &stats) {
+  stats = {};
+  add_counters(pool.counters, stats);
+  stats.pages = pages_now(stats);
+}
+
+void Engine::usage(tmem_usage &usage) const {
+  usage = {};
+  if (pam_ops_) pam_ops_->usage(pam_, &usage);
+}
+
+void Engine::sum_all(HostStats &stats) {
+  stats = {};
+  u64 leaves = 0;
+  const u64 counter_bytes = Counters::bytes_for(host_.cpu_count);
+  stats.table_bytes = index_.table_bytes() + counter_bytes;
+  add_counters(retired_, stats.pages);
+  for (const Pool *pool = all_pools_.load_acquire(); pool; pool = pool->next_pool) {
+    add_counters(pool->counters, stats.pages);
+    leaves += pool->counters.sum(Counter::level_leaves);
+    stats.table_bytes += counter_bytes + sizeof(Pool);
+    stats.pools += !pool->closed();
+  }
+  stats.pages.pages = pages_now(stats.pages);
+  stats.index_bytes = leaves * sizeof(Leaf) + stats.pages.objects * sizeof(Object);
+  stats.bad_arguments = bad_arguments_.load_relaxed();
+  stats.going_away = going_away_.load_relaxed();
+  usage(stats.usage);
+  Guard guard(control_lock_);
+  for (const Client *client : clients_) stats.clients += client != nullptr;
+}
+
+Outcome Engine::next_pool(u32 *cursor, tmem_pool_info &info) {
+  for (; *cursor < TMEM_CLIENTS_MAX * TMEM_POOLS_MAX; ++*cursor) {
+    Guard guard(control_lock_);  // for one slot at a time
+    const Client *client = clients_[*cursor / TMEM_POOLS_MAX];
+    if (!client) continue;
+    const int id = client->id_at(*cursor % TMEM_POOLS_MAX);
+    if (id < 0) continue;
+    const Pool &pool = *client->pool_of(id);
+    info = {};
+    __builtin_memcpy(info.client_name, client->name(), sizeof(info.client_name));
+    info.pool = id;
+    info.flags = pool.flags();
+    info.sharers = pool.sharers;
+    info.uuid[0] = pool.uuid()[0];
+    info.uuid[1] = pool.uuid()[1];
+    sum_pool(pool, info.stats);
+    ++*cursor;
+    return Outcome::kDone;
+  }
+  return Outcome::kNotFound;
+}
+
+}  // namespace tmem
