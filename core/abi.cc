@@ -32,10 +32,10 @@ unsigned long tmem_kind_alignment(unsigned int kind) {
 
 const char *tmem_kind_name(unsigned int kind) {
   switch (kind) {
-    case TMEM_KIND_OBJECT: return "tmem_object";
-    case TMEM_KIND_LEAF: return "tmem_leaf";
-    case TMEM_KIND_RUN: return "tmem_run";
-    case TMEM_KIND_PLAIN_PAGE: return "tmem_plain_page";
+    case TMEM_KIND_OBJECT: return "object";
+    case TMEM_KIND_LEAF: return "leaf";
+    case TMEM_KIND_RUN: return "run";
+    case TMEM_KIND_PLAIN_PAGE: return "plain_page";
     default: return nullptr;
   }
 }
