@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Front door: builds the module against a kernel (KDIR=), and runs what is in scripts/.
+# The module's own build rules are in Kbuild.
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+
+top := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+kbuild = +$(MAKE) -C $(KDIR) M=$(top)
+
+all: modules
+
+modules: | kernel-headers
+	$(kbuild) modules
+
+install: modules_install
+
+modules_install: | kernel-headers
+	$(kbuild) modules_install
+
+clean: | kernel-headers
+	$(kbuild) clean
+
+kernel-headers:
+	@test -f $(KDIR)/Makefile || { \
+		echo "make: no kernel to build for at $(KDIR): apt-get install linux-headers-$$(uname -r), or give KDIR=" >&2; \
+		exit 1; }
+
+demo check shell bench replay:
+	@test -x $(top)/scripts/$@ || { echo "make: there is no scripts/$@ yet" >&2; exit 1; }
+	@$(top)/scripts/$@ $(ARGS)
+
+help:
+	@echo 'make            build tmem.ko for KDIR (default: the running kernel)'
+	@echo 'make install    install it there; then: depmod, modprobe tmem'
+	@echo 'make clean      remove what was built'
+	@echo 'make demo       boot a virtual machine and show the same work with and without tmem'
+	@echo 'make check      build and run every test'
+	@echo 'make shell      boot a virtual machine with the module loaded, for looking around'
+	@echo
+	@echo 'KDIR=DIR        build directory or headers of the kernel to build for'
+	@echo 'TMEM_DEBUG=1    build with faults on demand (debugfs: corrupt_next)'
+	@echo 'C=1             run sparse over glue/ (the C++ core is skipped)'
+	@echo 'ARGS="..."      arguments for the script behind demo, check and shell (try ARGS=--help)'
+
+.PHONY: all modules install modules_install clean kernel-headers demo check shell bench replay help

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * abi_check.c - the C half of the boundary's oath.
+ *
+ * Compiles to nothing. core/abi.h is read by a C and a C++ compiler, under
+ * different flags; both sides assert the same numbers, so that neither can
+ * drift. The numbers are for LP64, the only data model the module builds for.
+ */
+#include <linux/build_bug.h>
+#include <linux/completion.h>
+#include <linux/errno.h>
+#include <linux/lzo.h>
+#include <linux/mm.h>
+#include <linux/spinlock.h>
+#include <linux/stddef.h>
+
+#include "glue.h"
+
+#ifndef CONFIG_64BIT
+#error "tmem is for 64-bit kernels"
+#endif
+#ifdef CONFIG_PREEMPT_RT
+#error "tmem does not run on PREEMPT_RT: its locks are taken with interrupts off"
+#endif
+
+#define SIZE(type, bytes) static_assert(sizeof(type) == (bytes))
+#define OFFSET(type, member, bytes) static_assert(offsetof(type, member) == (bytes))
+
+/* Results are errno values. */
+static_assert(TMEM_NOT_FOUND == -ENOENT);
+static_assert(TMEM_NO_MEMORY == -ENOMEM);
+static_assert(TMEM_BAD_ARGUMENT == -EINVAL);
+static_assert(TMEM_TOO_MANY == -ENFILE);
+static_assert(TMEM_GOING_AWAY == -ESHUTDOWN);
+static_assert(TMEM_CORRUPT == -EBADMSG);
+static_assert(TMEM_IN_USE == -EBUSY);
+static_assert(TMEM_REFUSED_POOR == -E2BIG);
+static_assert(TMEM_REFUSED_BUDGET == -ENOSPC);
+static_assert(TMEM_REFUSED_LIMIT == -EDQUOT);
+static_assert(TMEM_REFUSED_NESTED == -EAGAIN);
+static_assert(TMEM_REFUSED_FROZEN == -EPERM);
+
+/* The kernel's own sizes. The words of a lock and an event come from Kbuild. */
+static_assert(TMEM_PAGE_BYTES == PAGE_SIZE);
+static_assert(sizeof(spinlock_t) <= sizeof(struct tmem_lock));
+static_assert(__alignof__(spinlock_t) <= __alignof__(struct tmem_lock));
+static_assert(sizeof(struct completion) <= sizeof(struct tmem_event));
+static_assert(__alignof__(struct completion) <= __alignof__(struct tmem_event));
+/* The kernel's macro has two bytes more, for LZO-RLE's header, which we never write. */
+static_assert(lzo1x_worst_compress(PAGE_SIZE) - 2 <= TMEM_CODEC_OUTPUT_BYTES);
+
+SIZE(struct tmem_oid, 24);
+
+SIZE(struct tmem_codec_buffers, 24);
+OFFSET(struct tmem_codec_buffers, workspace, 0);
+OFFSET(struct tmem_codec_buffers, output, 8);
+OFFSET(struct tmem_codec_buffers, bounce, 16);
+
+SIZE(struct tmem_host_ops, 120);
+OFFSET(struct tmem_host_ops, abi_size, 0);
+OFFSET(struct tmem_host_ops, cpu_count, 4);
+OFFSET(struct tmem_host_ops, memory_frames, 8);
+OFFSET(struct tmem_host_ops, hash_seed, 16);
+OFFSET(struct tmem_host_ops, object_alloc, 24);
+OFFSET(struct tmem_host_ops, object_free, 32);
+OFFSET(struct tmem_host_ops, frame_alloc, 40);
+OFFSET(struct tmem_host_ops, frame_free, 48);
+OFFSET(struct tmem_host_ops, table_alloc, 56);
+OFFSET(struct tmem_host_ops, table_free, 64);
+OFFSET(struct tmem_host_ops, breathe, 72);
+OFFSET(struct tmem_host_ops, codec_begin, 80);
+OFFSET(struct tmem_host_ops, codec_end, 88);
+OFFSET(struct tmem_host_ops, compress, 96);
+OFFSET(struct tmem_host_ops, decompress, 104);
+OFFSET(struct tmem_host_ops, checksum, 112);
+
+SIZE(struct tmem_pam_page, 24);
+OFFSET(struct tmem_pam_page, data, 0);
+OFFSET(struct tmem_pam_page, back_reference, 8);
+OFFSET(struct tmem_pam_page, client, 16);
+OFFSET(struct tmem_pam_page, persistent, 20);
+
+SIZE(struct tmem_pam_ops, 88);
+OFFSET(struct tmem_pam_ops, abi_size, 0);
+OFFSET(struct tmem_pam_ops, reserved, 4);
+OFFSET(struct tmem_pam_ops, start, 8);
+OFFSET(struct tmem_pam_ops, stop, 16);
+OFFSET(struct tmem_pam_ops, create, 24);
+OFFSET(struct tmem_pam_ops, hold, 32);
+OFFSET(struct tmem_pam_ops, get_data, 40);
+OFFSET(struct tmem_pam_ops, free, 48);
+OFFSET(struct tmem_pam_ops, shrink, 56);
+OFFSET(struct tmem_pam_ops, set_limit, 64);
+OFFSET(struct tmem_pam_ops, set_client, 72);
+OFFSET(struct tmem_pam_ops, usage, 80);
+
+SIZE(struct tmem_usage, 88);
+OFFSET(struct tmem_usage, frames, 0);
+OFFSET(struct tmem_usage, metadata_bytes, 80);
+
+SIZE(struct tmem_stats, 224);
+OFFSET(struct tmem_stats, puts, 0);
+OFFSET(struct tmem_stats, pages_corrupt, 192);
+OFFSET(struct tmem_stats, objects, 216);
+
+SIZE(struct tmem_host_stats, 360);
+OFFSET(struct tmem_host_stats, pages, 0);
+OFFSET(struct tmem_host_stats, usage, 224);
+OFFSET(struct tmem_host_stats, bad_arguments, 312);
+OFFSET(struct tmem_host_stats, clients, 352);
+
+SIZE(struct tmem_pool_info, 272);
+OFFSET(struct tmem_pool_info, client_name, 0);
+OFFSET(struct tmem_pool_info, pool, 16);
+OFFSET(struct tmem_pool_info, flags, 20);
+OFFSET(struct tmem_pool_info, sharers, 24);
+OFFSET(struct tmem_pool_info, uuid, 32);
+OFFSET(struct tmem_pool_info, stats, 48);
+
+static_assert(TMEM_TUNABLES_COUNT == 6);

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * codec.c - host ops: LZO, the checksum, and the buffers they work in.
+ *
+ * LZO1X is called directly: no crypto API, no transform to allocate, no
+ * indirect call. The compressor wants 16 KiB of scratch and room for a page
+ * that grows; both are per CPU, lent with preemption off.
+ *
+ * Interrupts. Nothing stops an interrupt from putting a page while the task
+ * it interrupted compresses on the same CPU. Contexts nest in one order only,
+ *
+ *	task  <  softirq  <  hardirq
+ *
+ * each at most once, last in first out. So a depth counter without any atomic
+ * operation tells who came first: depth 0 takes the workspace; a deeper one is
+ * told that there is none, and the core refuses or stores raw. Every level has
+ * a bounce page of its own, so reading back always works.
+ *
+ * CPUs come and go, but every CPU that may ever run has its buffers (36 KiB)
+ * from load to unload, so a running CPU always has them. Making them as CPUs
+ * come up would need a cpuhp callback that runs before the CPU does; of that
+ * kind a module can register one but, on 5.10 and 6.1, not remove it again:
+ * cpuhp_setup_state(CPUHP_BP_PREPARE_DYN) does not say which number it took.
+ *
+ * Checksum: xxh64 of lib/xxhash, folded to 32 bits. It takes 32 bytes a round
+ * with four independent multiplications and is called directly. xxh32 does
+ * half the bytes per round at the same latency; crc32c is fast only through
+ * the crypto API (an indirect call, and FPU state that an interrupt may not
+ * touch) or else is a table walk several times slower.
+ */
+#include <linux/cpumask.h>
+#include <linux/errno.h>
+#include <linux/gfp.h>
+#include <linux/kernel.h>
+#include <linux/lzo.h>
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <linux/preempt.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/topology.h>
+#include <linux/xxhash.h>
+
+#include "glue.h"
+
+#if !IS_ENABLED(CONFIG_LZO_COMPRESS) || !IS_ENABLED(CONFIG_LZO_DECOMPRESS) || !IS_ENABLED(CONFIG_XXHASH)
+#error "tmem needs a kernel with CONFIG_LZO_COMPRESS, CONFIG_LZO_DECOMPRESS and CONFIG_XXHASH"
+#endif
+
+enum level { LEVEL_TASK, LEVEL_SOFTIRQ, LEVEL_HARDIRQ, LEVELS };
+
+struct codec_cpu {
+	unsigned int depth;	/* codec_begin without codec_end on this CPU */
+	void *workspace;
+	void *output;
+	void *bounce[LEVELS];
+};
+
+static DEFINE_PER_CPU(struct codec_cpu, codec_cpus);
+
+static enum level current_level(void)
+{
+	if (hardirq_count())
+		return LEVEL_HARDIRQ;
+	return in_serving_softirq() ? LEVEL_SOFTIRQ : LEVEL_TASK;
+}
+
+/**
+ * tmem_codec_begin - borrow this CPU's buffers
+ *
+ * Context: Any but NMI; not twice in one context. Preemption is off until
+ * tmem_codec_end().
+ * Return: The buffers; workspace and output are NULL if this context
+ * interrupted another that has them.
+ */
+struct tmem_codec_buffers tmem_codec_begin(void)
+{
+	struct tmem_codec_buffers buffers = { };
+	struct codec_cpu *cpu = &get_cpu_var(codec_cpus);
+	unsigned int depth = READ_ONCE(cpu->depth);
+
+	/*
+	 * An interrupt between this load and this store sees the old depth and
+	 * has restored it when it returns.
+	 */
+	WRITE_ONCE(cpu->depth, depth + 1);
+	barrier();
+
+	buffers.bounce = cpu->bounce[current_level()];
+	if (!depth) {
+		buffers.workspace = cpu->workspace;
+		buffers.output = cpu->output;
+	}
+	return buffers;
+}
+
+/**
+ * tmem_codec_end - give the buffers back
+ *
+ * Context: As tmem_codec_begin() left it.
+ */
+void tmem_codec_end(void)
+{
+	struct codec_cpu *cpu = this_cpu_ptr(&codec_cpus);
+
+	barrier();
+	WRITE_ONCE(cpu->depth, READ_ONCE(cpu->depth) - 1);
+	put_cpu_var(codec_cpus);
+}
+
+/**
+ * tmem_compress - compress a page
+ * @page: TMEM_PAGE_BYTES
+ * @output: TMEM_CODEC_OUTPUT_BYTES
+ * @output_bytes: the compressed size, which may exceed the page's
+ * @workspace: from tmem_codec_begin()
+ *
+ * Context: Any but NMI.
+ * Return: 0, or nonzero if the compressor gave up.
+ */
+int tmem_compress(const void *page, void *output, unsigned long *output_bytes, void *workspace)
+{
+	size_t bytes = TMEM_CODEC_OUTPUT_BYTES;
+	int error = lzo1x_1_compress(page, TMEM_PAGE_BYTES, output, &bytes, workspace);
+
+	*output_bytes = bytes;
+	return error;
+}
+
+/**
+ * tmem_decompress - the inverse of tmem_compress()
+ * @input: what was stored; may be damaged
+ * @input_bytes: its size
+ * @page: TMEM_PAGE_BYTES, never overrun
+ *
+ * Context: Any but NMI.
+ * Return: 0 if exactly one page came out, else nonzero and @page is garbage.
+ */
+int tmem_decompress(const void *input, unsigned long input_bytes, void *page)
+{
+	size_t bytes = TMEM_PAGE_BYTES;
+	int error = lzo1x_decompress_safe(input, input_bytes, page, &bytes);
+
+	if (error != LZO_E_OK)
+		return error;
+	return bytes == TMEM_PAGE_BYTES ? 0 : LZO_E_ERROR;
+}
+
+/**
+ * tmem_checksum - a 32-bit checksum
+ * @data: anything
+ * @bytes: its size
+ *
+ * Context: Any.
+ * Return: The checksum.
+ */
+unsigned int tmem_checksum(const void *data, unsigned long bytes)
+{
+	u64 sum = xxh64(data, bytes, 0);
+
+	return (u32)sum ^ (u32)(sum >> 32);
+}
+
+static void free_buffers(struct codec_cpu *cpu)
+{
+	enum level level;
+
+	WARN_ON_ONCE(cpu->depth);
+	for (level = LEVEL_TASK; level < LEVELS; level++)
+		free_page((unsigned long)cpu->bounce[level]);
+	kfree(cpu->output);
+	kfree(cpu->workspace);
+	memset(cpu, 0, sizeof(*cpu));
+}
+
+static bool alloc_buffers(struct codec_cpu *cpu, int node)
+{
+	enum level level;
+
+	cpu->workspace = kmalloc_node(LZO1X_1_MEM_COMPRESS, GFP_KERNEL, node);
+	cpu->output = kmalloc_node(TMEM_CODEC_OUTPUT_BYTES, GFP_KERNEL, node);
+	if (!cpu->workspace || !cpu->output)
+		return false;
+	for (level = LEVEL_TASK; level < LEVELS; level++) {
+		struct page *page = alloc_pages_node(node, GFP_KERNEL, 0);
+
+		if (!page)
+			return false;
+		cpu->bounce[level] = page_address(page);
+	}
+	return true;
+}
+
+/**
+ * tmem_codec_start - make the buffers of every CPU, present and future
+ *
+ * Context: Process context. May sleep.
+ * Return: 0 or -ENOMEM, and then nothing is left.
+ */
+int tmem_codec_start(void)
+{
+	unsigned int number;
+
+	for_each_possible_cpu(number) {
+		/* The node of a CPU that is not there may not be there either. */
+		int node = cpu_online(number) ? cpu_to_node(number) : NUMA_NO_NODE;
+
+		if (!alloc_buffers(per_cpu_ptr(&codec_cpus, number), node)) {
+			tmem_codec_stop();
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/**
+ * tmem_codec_stop - free the buffers; nobody has them
+ *
+ * Context: Process context. May sleep.
+ */
+void tmem_codec_stop(void)
+{
+	unsigned int number;
+
+	for_each_possible_cpu(number)
+		free_buffers(per_cpu_ptr(&codec_cpus, number));
+}

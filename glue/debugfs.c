@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * debugfs.c - /sys/kernel/debug/tmem: everything else, for people.
+ *
+ *   counters       "name value" lines: all of struct tmem_host_stats
+ *   pools          a paragraph for each pool: who, which kind, every counter
+ *   tunables       "name value" lines
+ *   corrupt_next   (TMEM_DEBUG builds) write N: the next N pages that are
+ *                  stored get one bit flipped, to see what a bad RAM cell does
+ *
+ * No promise is made about the format; programs read sysfs. The names are
+ * those of core/abi.h. There is no file for tmem_validate(): it is true only
+ * while nothing else runs, and here something always may.
+ */
+#include <linux/debugfs.h>
+#include <linux/err.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+
+#include "glue.h"
+
+static struct dentry *directory;
+
+static void show(struct seq_file *file, const char *name, unsigned long long value)
+{
+	seq_printf(file, "%s %llu\n", name, value);
+}
+
+static void show_stats(struct seq_file *file, const struct tmem_stats *stats)
+{
+#define SHOW_STATS(name, meaning) show(file, #name, stats->name);
+	TMEM_COUNTERS(SHOW_STATS)
+	TMEM_LEVELS(SHOW_STATS)
+}
+
+static int counters_show(struct seq_file *file, void *unused)
+{
+	struct tmem_host_stats stats;
+
+	tmem_host_stats(file->private, &stats);
+	show_stats(file, &stats.pages);
+#define SHOW_USAGE(name, meaning) show(file, #name, stats.usage.name);
+	TMEM_USAGE(SHOW_USAGE)
+	show(file, "bad_arguments", stats.bad_arguments);
+	show(file, "going_away", stats.going_away);
+	show(file, "index_bytes", stats.index_bytes);
+	show(file, "table_bytes", stats.table_bytes);
+	show(file, "pools", stats.pools);
+	show(file, "clients", stats.clients);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(counters);
+
+static int pools_show(struct seq_file *file, void *unused)
+{
+	struct tmem_pool_info info;
+	unsigned int cursor = 0;
+
+	while (!tmem_next_pool(file->private, &cursor, &info)) {
+		seq_printf(file, "pool %d of %.16s: %s, ", info.pool, info.client_name,
+			   info.flags & TMEM_POOL_PERSISTENT ? "persistent" : "ephemeral");
+		if (info.flags & TMEM_POOL_SHARED)
+			seq_printf(file, "shared by %u, uuid %016llx%016llx\n", info.sharers,
+				   info.uuid[0], info.uuid[1]);
+		else
+			seq_puts(file, "private\n");
+		show_stats(file, &info.stats);
+		seq_putc(file, '\n');
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(pools);
+
+static int tunables_show(struct seq_file *file, void *unused)
+{
+	unsigned int tunable;
+
+	for (tunable = 0; tunable < TMEM_TUNABLES_COUNT; tunable++)
+		show(file, tmem_tunable_name(tunable), tmem_tunable_get(file->private, tunable));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(tunables);
+
+#ifdef TMEM_DEBUG
+static int corrupt_next_set(void *host, u64 count)
+{
+	return tmem_debug_corrupt(host, count);
+}
+DEFINE_DEBUGFS_ATTRIBUTE(corrupt_next_fops, NULL, corrupt_next_set, "%llu\n");
+#endif
+
+/**
+ * tmem_debugfs_start - make the directory; a kernel without debugfs goes without
+ * @host: must outlive it
+ *
+ * Context: Process context. May sleep.
+ */
+void tmem_debugfs_start(struct tmem_host *host)
+{
+	directory = debugfs_create_dir("tmem", NULL);
+	debugfs_create_file("counters", 0400, directory, host, &counters_fops);
+	debugfs_create_file("pools", 0400, directory, host, &pools_fops);
+	debugfs_create_file("tunables", 0400, directory, host, &tunables_fops);
+#ifdef TMEM_DEBUG
+	debugfs_create_file("corrupt_next", 0200, directory, host, &corrupt_next_fops);
+#endif
+}
+
+/**
+ * tmem_debugfs_stop - remove the directory with its files
+ *
+ * Context: Process context. Sleeps until no file of it is being read or written.
+ */
+void tmem_debugfs_stop(void)
+{
+	debugfs_remove_recursive(directory);
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * exports.c - the ABI, for other modules.
+ *
+ * Exported here and not where they are defined: the kernel's tool for symbol
+ * versions parses C only, and most of these are C++.
+ */
+#include <linux/export.h>
+
+#include "glue.h"
+
+/* What the core links: locks.c */
+EXPORT_SYMBOL_GPL(tmem_lock_init);
+EXPORT_SYMBOL_GPL(tmem_lock_destroy);
+EXPORT_SYMBOL_GPL(tmem_lock_acquire);
+EXPORT_SYMBOL_GPL(tmem_lock_release);
+EXPORT_SYMBOL_GPL(tmem_event_init);
+EXPORT_SYMBOL_GPL(tmem_event_signal);
+EXPORT_SYMBOL_GPL(tmem_event_wait);
+EXPORT_SYMBOL_GPL(tmem_cpu);
+
+/* Hosts and PAMs */
+EXPORT_SYMBOL_GPL(tmem_kind_bytes);
+EXPORT_SYMBOL_GPL(tmem_kind_alignment);
+EXPORT_SYMBOL_GPL(tmem_kind_name);
+EXPORT_SYMBOL_GPL(tmem_register_host_ops);
+EXPORT_SYMBOL_GPL(tmem_unregister_host);
+EXPORT_SYMBOL_GPL(tmem_register_pam_ops);
+EXPORT_SYMBOL_GPL(tmem_compressed_pam);
+EXPORT_SYMBOL_GPL(tmem_plain_pam);
+EXPORT_SYMBOL_GPL(tmem_pam_evict);
+EXPORT_SYMBOL_GPL(tmem_kernel_host_ops);
+
+/* Tunables */
+EXPORT_SYMBOL_GPL(tmem_tunable_set);
+EXPORT_SYMBOL_GPL(tmem_tunable_get);
+
+/* Clients and pools */
+EXPORT_SYMBOL_GPL(tmem_client_create);
+EXPORT_SYMBOL_GPL(tmem_client_configure);
+EXPORT_SYMBOL_GPL(tmem_client_destroy);
+EXPORT_SYMBOL_GPL(tmem_new_pool);
+EXPORT_SYMBOL_GPL(tmem_destroy_pool);
+
+/* The page operations */
+EXPORT_SYMBOL_GPL(tmem_put);
+EXPORT_SYMBOL_GPL(tmem_get);
+EXPORT_SYMBOL_GPL(tmem_flush_page);
+EXPORT_SYMBOL_GPL(tmem_flush_object);
+
+/* Memory pressure */
+EXPORT_SYMBOL_GPL(tmem_shrink);
+EXPORT_SYMBOL_GPL(tmem_shrinkable);
+
+/* Statistics and tests */
+EXPORT_SYMBOL_GPL(tmem_host_stats);
+EXPORT_SYMBOL_GPL(tmem_pool_stats);
+EXPORT_SYMBOL_GPL(tmem_next_pool);
+EXPORT_SYMBOL_GPL(tmem_validate);
+EXPORT_SYMBOL_GPL(tmem_debug_corrupt);

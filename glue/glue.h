@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * glue.h - what the files of glue/ know of each other.
+ *
+ *   main.c         loading and unloading, in this order:
+ *   params.c       module parameters; ranges of the tunables
+ *   memory.c       host ops: objects, frames, tables
+ *   codec.c        host ops: LZO, checksum, per-CPU buffers
+ *   host.c         the host ops table; locks.c is linked, not called through it
+ *   shrinker.c     the kernel asks for memory back
+ *   sysfs.c        /sys/kernel/mm/tmem
+ *   debugfs.c      /sys/kernel/debug/tmem
+ *   cleancache.c   hook family: clean file pages, native interface
+ *   frontswap.c    hook family: swapped-out pages, native interface
+ *
+ * Each part keeps what it is given at start; there is no state shared by all.
+ */
+#ifndef TMEM_GLUE_GLUE_H
+#define TMEM_GLUE_GLUE_H
+
+#include <linux/types.h>
+
+#include "core/abi.h"
+
+/* ---- params.c ---- */
+
+struct tmem_parameters {
+	unsigned long long tunable[TMEM_TUNABLES_COUNT];
+	const struct tmem_pam_ops *(*pam)(void);
+	bool cleancache;
+	bool frontswap;
+};
+
+const struct tmem_parameters *tmem_parameters(void);
+
+const char *tmem_tunable_name(unsigned int tunable);
+int tmem_tunable_parse(unsigned int tunable, const char *text, unsigned long long *value);
+
+/* ---- host services ---- */
+
+int tmem_memory_start(void);
+void tmem_memory_stop(void);
+
+void *tmem_object_alloc(unsigned int kind, unsigned int flags);
+void tmem_object_free(unsigned int kind, void *object);
+void *tmem_frame_alloc(unsigned int flags);
+void tmem_frame_free(void *frame);
+void *tmem_table_alloc(unsigned long bytes);
+void tmem_table_free(void *table, unsigned long bytes);
+
+int tmem_codec_start(void);
+void tmem_codec_stop(void);
+
+struct tmem_codec_buffers tmem_codec_begin(void);
+void tmem_codec_end(void);
+int tmem_compress(const void *page, void *output, unsigned long *output_bytes, void *workspace);
+int tmem_decompress(const void *input, unsigned long input_bytes, void *page);
+unsigned int tmem_checksum(const void *data, unsigned long bytes);
+
+void tmem_kernel_host_ops_fill(void);
+const struct tmem_host_ops *tmem_kernel_host_ops(void);
+
+/* ---- faces ---- */
+
+int tmem_shrinker_start(struct tmem_host *host);
+void tmem_shrinker_stop(void);
+
+int tmem_sysfs_start(struct tmem_host *host);
+void tmem_sysfs_stop(void);
+
+void tmem_debugfs_start(struct tmem_host *host);
+void tmem_debugfs_stop(void);
+
+/* ---- hook families ---- */
+
+/**
+ * struct tmem_attachment - what became of a hook family
+ * @attached: its hooks are live
+ * @permanent: they stay so until the machine goes down
+ * @how: for the log: which hooks, or why there are none
+ */
+struct tmem_attachment {
+	bool attached;
+	bool permanent;
+	const char *how;
+};
+
+struct tmem_attachment tmem_cleancache_attach(struct tmem_client *client);
+struct tmem_attachment tmem_frontswap_attach(struct tmem_client *client);
+
+#endif /* TMEM_GLUE_GLUE_H */

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * main.c - loading and unloading.
+ *
+ * Loading builds from the bottom up (memory, codec, host, PAM, client), then
+ * the faces (shrinker, sysfs, debugfs), then the hooks. A failure on the way
+ * undoes what was done, in reverse, and says in one line what failed. The
+ * hooks come last because the native ones cannot be taken back: from then on
+ * nothing may fail, and the module pins itself.
+ */
+#define pr_fmt(fmt) "tmem: " fmt
+
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/printk.h>
+
+#include "glue.h"
+
+static struct tmem_host *host;
+static struct tmem_client *client;
+
+static void stop_host(void)
+{
+	int error = tmem_unregister_host(host);
+
+	/* Somebody's client is left; it holds a reference to our text too, so this cannot be. */
+	WARN_ON(error);
+}
+
+static int __init start_host(const struct tmem_parameters *parameters)
+{
+	unsigned int tunable;
+	int error = tmem_register_host_ops(tmem_kernel_host_ops(), &host);
+
+	if (error)
+		return error;
+	for (tunable = 0; !error && tunable < TMEM_TUNABLES_COUNT; tunable++)
+		error = tmem_tunable_set(host, tunable, parameters->tunable[tunable]);
+	if (!error)
+		error = tmem_register_pam_ops(host, parameters->pam());
+	if (!error)
+		error = tmem_client_create(host, "kernel", TMEM_WEIGHT_DEFAULT, TMEM_NO_LIMIT,
+					   &client);
+	if (error)
+		stop_host();
+	return error;
+}
+
+static void __init attach(const struct tmem_parameters *parameters)
+{
+	struct tmem_attachment file = { .how = "cleancache=0" };
+	struct tmem_attachment swap = { .how = "frontswap=0" };
+
+	/* A hook may run before its registration returns: pinned first. */
+	__module_get(THIS_MODULE);
+	if (parameters->cleancache)
+		file = tmem_cleancache_attach(client);
+	if (parameters->frontswap)
+		swap = tmem_frontswap_attach(client);
+	if (!file.permanent && !swap.permanent)
+		module_put(THIS_MODULE);
+
+	pr_info("file pages: %s%s%s; swap pages: %s%s%s; up to %llu %% of %lu MiB%s\n",
+		file.attached ? "" : "none (", file.how, file.attached ? "" : ")",
+		swap.attached ? "" : "none (", swap.how, swap.attached ? "" : ")",
+		tmem_tunable_get(host, TMEM_TUNABLE_MAX_POOL_PERCENT),
+		totalram_pages() >> (20 - PAGE_SHIFT),
+		file.permanent || swap.permanent ?
+		"; cannot be unloaded: these interfaces have no unregister" : "");
+}
+
+static int __init tmem_init(void)
+{
+	const struct tmem_parameters *parameters = tmem_parameters();
+	const char *step = "parameters";
+	int error = -EINVAL;
+
+	if (!parameters)
+		goto failed;
+
+	step = "object caches";
+	error = tmem_memory_start();
+	if (error)
+		goto failed;
+
+	step = "compression buffers";
+	error = tmem_codec_start();
+	if (error)
+		goto failed_codec;
+
+	step = "engine";
+	tmem_kernel_host_ops_fill();
+	error = start_host(parameters);
+	if (error)
+		goto failed_host;
+
+	step = "shrinker";
+	error = tmem_shrinker_start(host);
+	if (error)
+		goto failed_shrinker;
+
+	step = "sysfs";
+	error = tmem_sysfs_start(host);
+	if (error)
+		goto failed_sysfs;
+
+	tmem_debugfs_start(host);
+	attach(parameters);
+	return 0;
+
+failed_sysfs:
+	tmem_shrinker_stop();
+failed_shrinker:
+	tmem_client_destroy(client);
+	stop_host();
+failed_host:
+	tmem_codec_stop();
+failed_codec:
+	tmem_memory_stop();
+failed:
+	pr_err("not loaded: %s: %s (error %d)\n", step,
+	       error == -ENOMEM ? "no memory" : "refused", -error);
+	return error;
+}
+
+static void __exit tmem_exit(void)
+{
+	tmem_debugfs_stop();
+	tmem_sysfs_stop();
+	tmem_shrinker_stop();
+	tmem_client_destroy(client);
+	stop_host();
+	tmem_codec_stop();
+	tmem_memory_stop();
+	pr_info("unloaded\n");
+}
+
+module_init(tmem_init);
+module_exit(tmem_exit);
+
+MODULE_DESCRIPTION("Transcendent memory: keeps clean file pages and swapped-out pages compressed in RAM");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * memory.c - host ops: memory for the core.
+ *
+ * Three sorts: small objects from slab caches, one cache for each kind that
+ * the core names; page frames for the data; tables, once, at start or for a
+ * pool.
+ *
+ * Objects and frames are asked for from reclaim, under locks and with
+ * interrupts off, so an allocation never sleeps. Who may eat what:
+ *
+ *   ephemeral    free memory only. A clean file page is a luxury: it never
+ *                touches the reserves (__GFP_NOMEMALLOC) even when the caller
+ *                is reclaim, which otherwise may.
+ *   persistent   what swap-out may: PF_MEMALLOC callers reach the reserves,
+ *                as the bio and the request they would need instead do.
+ */
+#include <linux/errno.h>
+#include <linux/gfp.h>
+#include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "glue.h"
+
+static struct kmem_cache *kind_caches[TMEM_KINDS];
+
+static gfp_t gfp_of(unsigned int flags)
+{
+	gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN;
+
+	return flags & TMEM_ALLOC_RESERVES ? gfp : gfp | __GFP_NOMEMALLOC;
+}
+
+/**
+ * tmem_object_alloc - one uninitialised object
+ * @kind: TMEM_KIND_*
+ * @flags: TMEM_ALLOC_*
+ *
+ * Context: Any but NMI. Does not sleep.
+ * Return: The object, or NULL.
+ */
+void *tmem_object_alloc(unsigned int kind, unsigned int flags)
+{
+	return kmem_cache_alloc(kind_caches[kind], gfp_of(flags));
+}
+
+/**
+ * tmem_object_free - give an object back
+ * @kind: as in tmem_object_alloc()
+ * @object: from tmem_object_alloc()
+ *
+ * Context: Any but NMI.
+ */
+void tmem_object_free(unsigned int kind, void *object)
+{
+	kmem_cache_free(kind_caches[kind], object);
+}
+
+/**
+ * tmem_frame_alloc - one page frame
+ * @flags: TMEM_ALLOC_*
+ *
+ * Context: Any but NMI. Does not sleep.
+ * Return: Its address, or NULL.
+ */
+void *tmem_frame_alloc(unsigned int flags)
+{
+	return (void *)__get_free_page(gfp_of(flags));
+}
+
+/**
+ * tmem_frame_free - give a page frame back
+ * @frame: from tmem_frame_alloc()
+ *
+ * Context: Any but NMI.
+ */
+void tmem_frame_free(void *frame)
+{
+	free_page((unsigned long)frame);
+}
+
+/**
+ * tmem_table_alloc - a zeroed table
+ * @bytes: its size
+ *
+ * Context: Process context. May sleep.
+ * Return: The table, or NULL; the caller says so in the log, not the allocator.
+ */
+void *tmem_table_alloc(unsigned long bytes)
+{
+	return kvzalloc(bytes, GFP_KERNEL | __GFP_NOWARN);
+}
+
+/**
+ * tmem_table_free - give a table back
+ * @table: from tmem_table_alloc()
+ * @bytes: its size
+ *
+ * Context: Process context. May sleep.
+ */
+void tmem_table_free(void *table, unsigned long bytes)
+{
+	kvfree(table);
+}
+
+/**
+ * tmem_memory_start - make the caches
+ *
+ * Context: Process context. May sleep.
+ * Return: 0 or -ENOMEM, and then nothing is left.
+ */
+int tmem_memory_start(void)
+{
+	unsigned int kind;
+
+	for (kind = 0; kind < TMEM_KINDS; kind++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "tmem_%s", tmem_kind_name(kind));
+		kind_caches[kind] = kmem_cache_create(name, tmem_kind_bytes(kind),
+						      tmem_kind_alignment(kind), 0, NULL);
+		if (!kind_caches[kind]) {
+			tmem_memory_stop();
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/**
+ * tmem_memory_stop - remove the caches; every object has been given back
+ *
+ * Context: Process context. May sleep.
+ */
+void tmem_memory_stop(void)
+{
+	unsigned int kind;
+
+	for (kind = 0; kind < TMEM_KINDS; kind++) {
+		kmem_cache_destroy(kind_caches[kind]);
+		kind_caches[kind] = NULL;
+	}
+}

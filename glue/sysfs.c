@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * sysfs.c - /sys/kernel/mm/tmem: one value per file.
+ *
+ * The files are the lists of core/abi.h, nothing else: a tunable (0644), or a
+ * counter, level or usage summed over all pools (0444). So a new entry there
+ * is a new file here.
+ */
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include <linux/kobject.h>
+#include <linux/mm.h>
+#include <linux/stddef.h>
+#include <linux/sysfs.h>
+
+#include "glue.h"
+
+struct value_file {
+	struct kobj_attribute attribute;
+	size_t offset;		/* of the value, in struct tmem_host_stats */
+};
+
+struct tunable_file {
+	struct kobj_attribute attribute;
+	unsigned int tunable;
+};
+
+static struct tmem_host *shown_host;
+static struct kobject *directory;
+
+static ssize_t value_show(struct kobject *kobject, struct kobj_attribute *attribute, char *text)
+{
+	const struct value_file *file = container_of(attribute, struct value_file, attribute);
+	struct tmem_host_stats stats;
+
+	tmem_host_stats(shown_host, &stats);
+	return sprintf(text, "%llu\n", *(unsigned long long *)((char *)&stats + file->offset));
+}
+
+static ssize_t tunable_show(struct kobject *kobject, struct kobj_attribute *attribute, char *text)
+{
+	const struct tunable_file *file = container_of(attribute, struct tunable_file, attribute);
+
+	return sprintf(text, "%llu\n", tmem_tunable_get(shown_host, file->tunable));
+}
+
+static ssize_t tunable_store(struct kobject *kobject, struct kobj_attribute *attribute,
+			     const char *text, size_t bytes)
+{
+	const struct tunable_file *file = container_of(attribute, struct tunable_file, attribute);
+	unsigned long long value;
+	int error = tmem_tunable_parse(file->tunable, text, &value);
+
+	if (!error)
+		error = tmem_tunable_set(shown_host, file->tunable, value);
+	return error ? error : bytes;
+}
+
+#define TUNABLE_FILE(NAME, name, min, max, initial, meaning)                                       \
+	{ __ATTR(name, 0644, tunable_show, tunable_store), TMEM_TUNABLE_##NAME },
+static struct tunable_file tunable_files[] = { TMEM_TUNABLES(TUNABLE_FILE) };
+
+#define PAGES_FILE(name, meaning)                                                                  \
+	{ __ATTR(name, 0444, value_show, NULL), offsetof(struct tmem_host_stats, pages.name) },
+#define USAGE_FILE(name, meaning)                                                                  \
+	{ __ATTR(name, 0444, value_show, NULL), offsetof(struct tmem_host_stats, usage.name) },
+static struct value_file value_files[] = {
+	TMEM_COUNTERS(PAGES_FILE)
+	TMEM_LEVELS(PAGES_FILE)
+	TMEM_USAGE(USAGE_FILE)
+};
+
+/**
+ * tmem_sysfs_start - make the directory
+ * @host: must outlive it
+ *
+ * Context: Process context. May sleep.
+ * Return: 0 or a negative errno value, and then nothing is left.
+ */
+int tmem_sysfs_start(struct tmem_host *host)
+{
+	unsigned int i;
+	int error = 0;
+
+	shown_host = host;
+	directory = kobject_create_and_add("tmem", mm_kobj);
+	if (!directory)
+		return -ENOMEM;
+	for (i = 0; !error && i < ARRAY_SIZE(tunable_files); i++)
+		error = sysfs_create_file(directory, &tunable_files[i].attribute.attr);
+	for (i = 0; !error && i < ARRAY_SIZE(value_files); i++)
+		error = sysfs_create_file(directory, &value_files[i].attribute.attr);
+	if (error)
+		tmem_sysfs_stop();
+	return error;
+}
+
+/**
+ * tmem_sysfs_stop - remove the directory with its files
+ *
+ * Context: Process context. Sleeps until no file of it is being read or written.
+ */
+void tmem_sysfs_stop(void)
+{
+	kobject_put(directory);
+}
