@@ -33,7 +33,7 @@ int PageIndex::validate(u64 *pages_found) const {
       if (number != i) return 5;  // in a bucket where nobody looks for it
       for (const Leaf *other = leaf->next; other; other = other->next)
         if (other->object == leaf->object && other->base == leaf->base) return 6;
-      pages += static_cast<u64>(__builtin_popcount(leaf->present));
+      for (u32 left = leaf->present; left; left &= left - 1) pages++;
     }
   }
   for (u64 i = 0; i <= object_bucket_mask_; ++i) {
