@@ -54,7 +54,7 @@ int tmem_unregister_host(tmem_host *host) {
 }
 
 int tmem_register_pam_ops(tmem_host *host, const tmem_pam_ops *ops) {
-  return host ? to_abi(host->register_pam(ops)) : TMEM_BAD_ARGUMENT;
+  return host ? host->register_pam(ops) : TMEM_BAD_ARGUMENT;
 }
 
 int tmem_tunable_set(tmem_host *host, unsigned int tunable, unsigned long long value) {
@@ -120,7 +120,8 @@ static int in_pool(tmem_client *client, int id, bool arguments_are_good, Operati
 
 int tmem_put(tmem_client *client, int pool, const tmem_oid *oid, unsigned long long index,
              const void *page) {
-  return in_pool(client, pool, oid && page, [&](Engine &engine, tmem::Pool &entered) {
+  return in_pool(client, pool, oid, [&](Engine &engine, tmem::Pool &entered) {
+    if (!page) return engine.put_nothing(entered, oid_of(oid), tmem::Index{index});
     return engine.put(entered, oid_of(oid), tmem::Index{index}, page);
   });
 }

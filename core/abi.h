@@ -53,7 +53,7 @@ extern "C" {
 #define TMEM_REFUSED_POOR (-7)       /* E2BIG: it compresses too badly to be worth keeping */
 #define TMEM_REFUSED_BUDGET (-28)    /* ENOSPC: max_pool_percent is reached and nothing can be evicted */
 #define TMEM_REFUSED_LIMIT (-122)    /* EDQUOT: the client's own limit is reached */
-#define TMEM_REFUSED_NESTED (-11)    /* EAGAIN: interrupted a put on this CPU; no second workspace */
+#define TMEM_REFUSED_NESTED (-11)    /* EAGAIN: interrupted a put or get on this CPU; no second workspace */
 #define TMEM_REFUSED_FROZEN (-1)     /* EPERM: the tunable "frozen" is set */
 
 /* ---- What the host must link: locks, events, the CPU number ------------- */
@@ -214,7 +214,7 @@ struct tmem_pam_page {
 	X(entries, "pages in the PAM now, not counting same-filled ones")                          \
 	X(entries_raw, "of these, stored uncompressed")                                            \
 	X(bytes_stored, "bytes of page data as stored now (compressed)")                           \
-	X(compactions, "runs packed together to make room, ever")                                  \
+	X(compactions, "runs whose entries were moved together to join their holes, ever")                                  \
 	X(checksum_errors, "stored pages whose checksum did not match, ever")                      \
 	X(decoder_errors, "stored pages that did not decode to a page, ever")                      \
 	X(metadata_bytes, "bytes of descriptors kept outside the frames")
@@ -225,7 +225,8 @@ struct tmem_usage {
 };
 
 /*
- * A pampd is any 64-bit value; the engine never looks into it. A page has one
+ * A pampd is any 64-bit value, but no two live pages may have the same one:
+ * eviction finds a page by it. The engine never looks into it. A page has one
  * reference when created and is gone when the last is freed.
  */
 struct tmem_pam_ops {
@@ -256,7 +257,10 @@ struct tmem_pam_ops {
 
 	/* Evicts ephemeral pages until @frames are given back; returns how many were. Any context. */
 	unsigned long long (*shrink)(void *pam, unsigned long long frames);
-	/* The budget's limit changed, or a client's weight or limit did. Any context. */
+	/*
+	 * The budget's limit changed, or a client's weight or limit did: evicts
+	 * what is over it, breathing in between. Process context.
+	 */
 	void (*set_limit)(void *pam, unsigned long long frames);
 	void (*set_client)(void *pam, unsigned int client, unsigned int weight,
 			   unsigned long long limit_frames);
@@ -294,9 +298,9 @@ int tmem_pam_evict(struct tmem_host *host, unsigned long long back_reference,
 	  "refuse a clean file page that compresses to more than this, percent of a page")         \
 	X(ADMIT_PERSISTENT_PERCENT, admit_persistent_percent, 1, 100, 100,                         \
 	  "refuse a swapped-out page that compresses to more than this, percent; 100 refuses none") \
-	X(CHECKSUM, checksum, 0, 1, 1, "check each stored page when it is read back, 0 or 1")      \
+	X(CHECKSUM, checksum, 0, 1, 1, "store a checksum with each page, checked when it is read back, 0 or 1")      \
 	X(SAME_FILLED, same_filled, 0, 1, 1,                                                       \
-	  "keep a page of one repeated word in the index alone, 0 or 1")                           \
+	  "keep a page of one repeated word as that word, 0 or 1")                           \
 	X(FROZEN, frozen, 0, 1, 0, "refuse every put (gets and flushes go on), 0 or 1")
 
 enum tmem_tunable {
@@ -354,7 +358,8 @@ int tmem_new_pool(struct tmem_client *client, unsigned int flags,
 /*
  * Leaves the pool; the last to leave destroys it: new operations see
  * TMEM_GOING_AWAY, those under way are waited for (asleep), and every page is
- * freed, in batches. 0 or TMEM_BAD_ARGUMENT.
+ * freed, in batches. 0, TMEM_BAD_ARGUMENT, or TMEM_GOING_AWAY if another call
+ * is destroying it already.
  */
 int tmem_destroy_pool(struct tmem_client *client, int pool);
 
@@ -363,7 +368,8 @@ int tmem_destroy_pool(struct tmem_client *client, int pool);
 /*
  * Stores a copy of @page as the only data under the handle. Whatever the
  * result, the older page under the handle is no longer there afterwards
- * (except with TMEM_BAD_ARGUMENT and TMEM_GOING_AWAY, when no such pool is).
+ * (except when there is no such handle: TMEM_GOING_AWAY, or TMEM_BAD_ARGUMENT
+ * for the client, the pool or the object id; a NULL @page removes it too).
  * The host's caller keeps two puts of one handle from racing; if they do
  * race, one of the two wins whole.
  * 0, TMEM_REFUSED_*, TMEM_NO_MEMORY, TMEM_GOING_AWAY, TMEM_BAD_ARGUMENT.
@@ -414,12 +420,12 @@ unsigned long long tmem_shrinkable(struct tmem_host *host);
 	X(puts_refused_poor, "puts refused: compresses too badly")                                 \
 	X(puts_refused_budget, "puts refused: max_pool_percent reached, nothing to evict")         \
 	X(puts_refused_limit, "puts refused: the client's limit reached")                          \
-	X(puts_refused_nested, "puts refused: interrupted another put on the same CPU")            \
+	X(puts_refused_nested, "puts refused: interrupted another put or get on the same CPU")            \
 	X(puts_refused_frozen, "puts refused: frozen")                                             \
 	X(puts_no_memory, "puts failed: no memory")                                                \
 	X(puts_replaced, "stored puts that replaced an older page")                                \
 	X(puts_dropped, "puts not stored that removed an older page")                              \
-	X(puts_same_filled, "stored puts of a page of one repeated word")                          \
+	X(puts_same_filled, "stored puts of a page of one repeated word, kept in the index alone")                          \
 	X(gets, "gets asked for")                                                                  \
 	X(gets_hit, "gets that were served")                                                       \
 	X(gets_missed, "gets that found nothing")                                                  \

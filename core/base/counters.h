@@ -44,11 +44,12 @@ class Counters {
     return total;
   }
 
-  // Adds every sum of @other to the first row here and clears @other.
+  // Moves every sum of @other to the first row here. Nobody counts in @other any more.
   void absorb(Counters &other) {
-    for (u32 i = 0; i < static_cast<u32>(Counter::count_); ++i)
+    for (u32 i = 0; i < static_cast<u32>(Counter::count_); ++i) {
       rows_[0].cell[i].fetch_add_relaxed(other.sum(static_cast<Counter>(i)));
-    __builtin_memset(static_cast<void *>(other.rows_), 0, bytes_for(other.cpus_));
+      for (u32 cpu = 0; cpu < other.cpus_; ++cpu) other.rows_[cpu].cell[i].store_relaxed(0);
+    }
   }
 
  private:

@@ -19,7 +19,7 @@ class Client {
  public:
   Client(Engine &engine, u32 number, const char *name) : engine_(engine), number_(number) {
     u32 i = 0;
-    for (; i + 1 < sizeof(name_) && name && name[i]; ++i) name_[i] = name[i];
+    for (; i + 1 < sizeof(name_) && name[i]; ++i) name_[i] = name[i];
     name_[i] = 0;
   }
 
@@ -42,17 +42,19 @@ class Client {
 
   // The rest is for the engine, under its control lock.
 
-  // An id for @pool, or a negative number if every slot is taken.
-  int publish(Pool &pool) {
-    for (u32 i = 0; i < TMEM_POOLS_MAX; ++i) {
-      Slot &slot = slots_[i];
-      if (slot.pool.load_relaxed()) continue;
-      const u32 generation = (slot.generation.load_relaxed() + 1) & kGenerationMask;
-      slot.generation.store_release(generation);
-      slot.pool.store_release(&pool);
-      return static_cast<int>(generation << kSlotBits | i);
-    }
-    return -1;
+  // A slot without a pool, or nothing if all are taken.
+  Maybe<u32> free_slot() const {
+    for (u32 i = 0; i < TMEM_POOLS_MAX; ++i)
+      if (!slots_[i].pool.load_relaxed()) return i;
+    return {};
+  }
+  // Gives @pool a free slot; returns the id.
+  int publish(Pool &pool, u32 free_slot) {
+    Slot &slot = slots_[free_slot];
+    const u32 generation = (slot.generation.load_relaxed() + 1) & kGenerationMask;
+    slot.generation.store_release(generation);
+    slot.pool.store_release(&pool);
+    return static_cast<int>(generation << kSlotBits | free_slot);
   }
   Pool *pool_of(int id) const {
     if (id < 0) return nullptr;

@@ -71,17 +71,17 @@ Outcome Engine::destroy() {
   return Outcome::kDone;
 }
 
-Outcome Engine::register_pam(const tmem_pam_ops *ops) {
+int Engine::register_pam(const tmem_pam_ops *ops) {
   if (!ops || ops->abi_size != sizeof(*ops) || ops->reserved || !ops->start || !ops->stop ||
       !ops->create || !ops->hold || !ops->get_data || !ops->free || !ops->shrink ||
       !ops->set_limit || !ops->set_client || !ops->usage)
-    return Outcome::kBadArgument;
-  if (pam_ops_) return Outcome::kInUse;
+    return TMEM_BAD_ARGUMENT;
+  if (pam_ops_) return TMEM_IN_USE;
   const int result = ops->start(static_cast<tmem_host *>(this), &pam_);
-  if (result != TMEM_OK) return result == TMEM_NO_MEMORY ? Outcome::kNoMemory : Outcome::kBadArgument;
+  if (result != TMEM_OK) return result;
   pam_ops_ = ops;
-  pam_ops_->set_limit(pam_, frames_limit());
-  return Outcome::kDone;
+  apply_limit();
+  return TMEM_OK;
 }
 
 u64 Engine::frames_limit() const {
@@ -93,23 +93,39 @@ Outcome Engine::set_tunable(u32 which, u64 value) {
       value > kTunableRanges[which].largest)
     return Outcome::kBadArgument;
   tunables_[which].store_relaxed(value);
-  if (which == TMEM_TUNABLE_MAX_POOL_PERCENT && pam_ops_) pam_ops_->set_limit(pam_, frames_limit());
+  if (which == TMEM_TUNABLE_MAX_POOL_PERCENT && pam_ops_) apply_limit();
   return Outcome::kDone;
+}
+
+// Of two that set the limit at once, the later one in the tunable must win in the PAM too.
+void Engine::apply_limit() {
+  u64 frames;
+  do {
+    frames = frames_limit();
+    pam_ops_->set_limit(pam_, frames);
+  } while (frames != frames_limit());
 }
 
 // ---- Clients
 
+// A shared pool stays accounted to who made it, even after that client is gone.
+bool Engine::is_accounted_to(u32 client) const {
+  for (const Pool *pool = all_pools_.load_relaxed(); pool; pool = pool->next_pool)
+    if (!pool->closed() && pool->client() == client) return true;
+  return false;
+}
+
 static bool weight_is_legal(u32 weight) { return weight >= 1 && weight <= TMEM_WEIGHT_MAX; }
 
 Result<Client *> Engine::create_client(const char *name, u32 weight, u64 limit_frames) {
-  if (!pam_ops_ || !weight_is_legal(weight)) return Outcome::kBadArgument;
+  if (!pam_ops_ || !name || !weight_is_legal(weight)) return Outcome::kBadArgument;
   void *memory = host_.table_alloc(sizeof(tmem_client));
   if (!memory) return Outcome::kNoMemory;
   tmem_client *client = nullptr;
   {
     Guard guard(control_lock_);
     for (u32 i = 0; i < TMEM_CLIENTS_MAX && !client; ++i)
-      if (!clients_[i]) {
+      if (!clients_[i] && !is_accounted_to(i)) {
         client = new (Placement{memory}) tmem_client(*this, i, name);
         clients_[i] = client;
       }
@@ -133,6 +149,8 @@ void Engine::destroy_client(Client &client) {
     const int id = client.id_at(i);
     if (id >= 0) static_cast<void>(destroy_pool(client, id));
   }
+  // What others still share of its pools is bound by no will of its own any more.
+  pam_ops_->set_client(pam_, client.number(), TMEM_WEIGHT_DEFAULT, TMEM_NO_LIMIT);
   {
     Guard guard(control_lock_);
     clients_[client.number()] = nullptr;
@@ -168,18 +186,17 @@ Pool *Engine::acquire_pool() {
 }
 
 void Engine::retire_pool(Pool &pool) {
+  retired_.absorb(pool.counters);  // nobody else's by now: no lock
   Guard guard(control_lock_);
-  retired_.absorb(pool.counters);
   pool.next_idle = idle_pools_;
   idle_pools_ = &pool;
 }
 
-// The open pool of this uuid and kind. A pool that is being destroyed is not
-// joined: its pages are on their way out.
+// The open pool of this uuid and kind. A pool that is being destroyed is off
+// the list: its pages are on their way out.
 Pool *Engine::find_shared(u32 flags, const u64 *uuid) {
-  for (Pool *pool = all_pools_.load_relaxed(); pool; pool = pool->next_pool)
-    if (!pool->closed() && pool->flags() == flags && pool->uuid()[0] == uuid[0] &&
-        pool->uuid()[1] == uuid[1])
+  for (Pool *pool = shared_pools_.front(); pool; pool = shared_pools_.after(*pool))
+    if (pool->flags() == flags && pool->uuid()[0] == uuid[0] && pool->uuid()[1] == uuid[1])
       return pool;
   return nullptr;
 }
@@ -193,22 +210,20 @@ Result<int> Engine::new_pool(Client &client, u32 flags, const u64 *uuid) {
   Pool *fresh = acquire_pool();
   if (!fresh) return Outcome::kNoMemory;
   Guard guard(control_lock_);
-  Pool *pool = shared ? find_shared(flags, uuid) : nullptr;
-  const bool joined = pool != nullptr;
-  if (!joined) {
+  const Maybe<u32> slot = client.free_slot();
+  Pool *pool = slot && shared ? find_shared(flags, uuid) : nullptr;
+  if (!slot || pool) {  // the fresh one goes back to the shelf, unopened
+    fresh->next_idle = idle_pools_;
+    idle_pools_ = fresh;
+    if (!slot) return Outcome::kTooMany;
+  } else {
     pool = fresh;
     pool->open(++next_serial_, flags, uuid ? uuid : kNoUuid, client.number());
     pool->sharers = 0;
+    if (shared) shared_pools_.push_back(*pool);
   }
-  const int id = client.publish(*pool);
-  if (id >= 0) pool->sharers++;
-  if (joined || id < 0) {  // the fresh one goes back to the shelf
-    if (!joined) static_cast<void>(pool->close());
-    fresh->next_idle = idle_pools_;
-    idle_pools_ = fresh;
-  }
-  if (id < 0) return Outcome::kTooMany;
-  return id;
+  pool->sharers++;
+  return client.publish(*pool, *slot);
 }
 
 Outcome Engine::destroy_pool(Client &client, int id) {
@@ -223,13 +238,14 @@ Outcome Engine::destroy_pool(Client &client, int id) {
       return Outcome::kDone;
     }
     if (!pool->close()) return Outcome::kGoingAway;  // somebody else is at it
+    if (pool->shared()) shared_pools_.remove(*pool);
   }
   // From here on nobody enters, and when the last has left nobody inserts.
   pool->wait_until_left();
   for (;;) {
     const Maybe<Oid> oid = PageIndex::any_object(*pool);
     if (!oid) break;
-    static_cast<void>(flush_object_counted(*pool, *oid));
+    static_cast<void>(flush_object_counted(*pool, *oid, Breathe::kBetweenLeaves));
     host_.breathe();
   }
   {

@@ -30,7 +30,7 @@ class Engine {
   // ---- Life. Process context; the results are those of abi.h.
   static Result<Engine *> create(const tmem_host_ops *host);
   Outcome destroy();
-  Outcome register_pam(const tmem_pam_ops *ops);
+  int register_pam(const tmem_pam_ops *ops);  // what start() says is passed on
   Result<Client *> create_client(const char *name, u32 weight, u64 limit_frames);
   Outcome configure_client(Client &client, u32 weight, u64 limit_frames);
   void destroy_client(Client &client);
@@ -41,6 +41,8 @@ class Engine {
 
   // ---- Page operations. Any context, never sleep.
   Outcome put(Pool &pool, const Oid &oid, Index index, const void *page);
+  // A put whose page is missing: it still leaves nothing under the handle.
+  Outcome put_nothing(Pool &pool, const Oid &oid, Index index);
   Outcome get(Pool &pool, const Oid &oid, Index index, void *page);
   Outcome flush_page(Pool &pool, const Oid &oid, Index index);
   Outcome flush_object(Pool &pool, const Oid &oid);
@@ -71,7 +73,10 @@ class Engine {
   Pool *acquire_pool();
   void retire_pool(Pool &pool);
   Pool *find_shared(u32 flags, const u64 *uuid) TMEM_REQUIRES(control_lock_);
-  u64 flush_object_counted(Pool &pool, const Oid &oid);
+  bool is_accounted_to(u32 client) const TMEM_REQUIRES(control_lock_);
+  void apply_limit();
+  enum class Breathe { kNever, kBetweenLeaves };
+  u64 flush_object_counted(Pool &pool, const Oid &oid, Breathe breathe);
   void free_words(const TakenLeaf &taken, Pool &pool);
   void free_word(const Word &word, Pool &pool);
   bool keeps_in_compressed_store() const;
@@ -88,6 +93,7 @@ class Engine {
   Lock<Rank::kControl> control_lock_;
   Client *clients_[TMEM_CLIENTS_MAX] TMEM_GUARDED_BY(control_lock_) = {};
   Pool *idle_pools_ TMEM_GUARDED_BY(control_lock_) = nullptr;
+  List<Pool, &Pool::in_shared> shared_pools_ TMEM_GUARDED_BY(control_lock_);
   u32 next_serial_ TMEM_GUARDED_BY(control_lock_) = 0;
   Atomic<Pool *> all_pools_;  // grows at its head under control_lock_; read without
 };

@@ -52,7 +52,7 @@ static constexpr u64 kBucketsMin = 256;
 static constexpr u64 kBucketsMax = u64{1} << 24;
 
 static u64 bucket_count(u64 memory_frames, u64 frames_per_bucket) {
-  const u64 wanted = round_up_to_power_of_two(min(memory_frames, kBucketsMax) / frames_per_bucket);
+  const u64 wanted = min(round_up_to_power_of_two(memory_frames / frames_per_bucket), kBucketsMax);
   return max(kBucketsMin, wanted);
 }
 

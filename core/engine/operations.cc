@@ -37,7 +37,11 @@ Outcome Engine::put(Pool &pool, const Oid &oid, Index index, const void *page) {
   Outcome outcome = Outcome::kDone;
   if (tunable(TMEM_TUNABLE_FROZEN)) {
     outcome = Outcome::kRefusedFrozen;
-  } else if (tunable(TMEM_TUNABLE_SAME_FILLED) && is_same_filled(page, &word.value)) {
+  } else if (pool.persistent() && tunable(TMEM_TUNABLE_SAME_FILLED) &&
+             is_same_filled(page, &word.value)) {
+    // In the index it is charged to no budget and cannot be evicted. The swap
+    // area bounds how many there are; of file pages there is no end, so
+    // those go to the PAM (the compressed store keeps eight bytes of them).
     word.same_filled = true;
   } else {
     const tmem_pam_page request{page, place.back.value, pool.client(), pool.persistent()};
@@ -68,6 +72,16 @@ Outcome Engine::put(Pool &pool, const Oid &oid, Index index, const void *page) {
   }
   pool.count(counter_of_failed_put(outcome));
   return outcome;
+}
+
+Outcome Engine::put_nothing(Pool &pool, const Oid &oid, Index index) {
+  const Handle handle{pool, oid, index};
+  if (const Maybe<Word> old = index_.take(handle, index_.locate(handle))) {
+    pool.count(Counter::puts_dropped);
+    free_word(*old, pool);
+  }
+  count_bad_argument();
+  return Outcome::kBadArgument;
 }
 
 Outcome Engine::get(Pool &pool, const Oid &oid, Index index, void *page) {
@@ -124,7 +138,7 @@ Outcome Engine::flush_page(Pool &pool, const Oid &oid, Index index) {
 
 // Takes the object out leaf by leaf, oldest first, as many as it had at the
 // start: whoever keeps putting meanwhile cannot keep us here.
-u64 Engine::flush_object_counted(Pool &pool, const Oid &oid) {
+u64 Engine::flush_object_counted(Pool &pool, const Oid &oid, Breathe breathe) {
   u64 leaves, base, quota = 0, pages = 0;
   for (u64 done = 0; index_.has_object(pool, oid, &leaves, &base); ++done) {
     if (done == 0) quota = leaves;
@@ -133,6 +147,7 @@ u64 Engine::flush_object_counted(Pool &pool, const Oid &oid) {
     index_.take_leaf(pool, oid, base, taken);
     free_words(taken, pool);
     pages += taken.count;
+    if (breathe == Breathe::kBetweenLeaves) host_.breathe();
   }
   pool.count(Counter::pages_flushed, pages);
   return pages;
@@ -140,7 +155,7 @@ u64 Engine::flush_object_counted(Pool &pool, const Oid &oid) {
 
 Outcome Engine::flush_object(Pool &pool, const Oid &oid) {
   pool.count(Counter::object_flushes);
-  const bool found = flush_object_counted(pool, oid) != 0;
+  const bool found = flush_object_counted(pool, oid, Breathe::kNever) != 0;
   pool.count(found ? Counter::object_flushes_found : Counter::object_flushes_missed);
   return found ? Outcome::kDone : Outcome::kNotFound;
 }

@@ -38,6 +38,7 @@ class Pool {
     uuid_[0] = uuid[0];
     uuid_[1] = uuid[1];
     client_ = client;
+    TMEM_ASSERT(users_.load_relaxed() == kClosed);
     tmem_event_init(&drained_);
     users_.store_release(0);
   }
@@ -85,6 +86,7 @@ class Pool {
   // The engine's bookkeeping, guarded by its control lock.
   Pool *next_pool = nullptr;  // all pools ever made; set once, then constant
   Pool *next_idle = nullptr;
+  ListNode in_shared;  // open shared pools, to be joined by uuid
   u32 sharers = 0;
 
  private:

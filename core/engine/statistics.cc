@@ -50,20 +50,25 @@ void Engine::sum_all(HostStats &stats) {
 
 Outcome Engine::next_pool(u32 *cursor, tmem_pool_info &info) {
   for (; *cursor < TMEM_CLIENTS_MAX * TMEM_POOLS_MAX; ++*cursor) {
-    Guard guard(control_lock_);  // for one slot at a time
-    const Client *client = clients_[*cursor / TMEM_POOLS_MAX];
-    if (!client) continue;
-    const int id = client->id_at(*cursor % TMEM_POOLS_MAX);
-    if (id < 0) continue;
-    const Pool &pool = *client->pool_of(id);
-    info = {};
-    __builtin_memcpy(info.client_name, client->name(), sizeof(info.client_name));
-    info.pool = id;
-    info.flags = pool.flags();
-    info.sharers = pool.sharers;
-    info.uuid[0] = pool.uuid()[0];
-    info.uuid[1] = pool.uuid()[1];
-    sum_pool(pool, info.stats);
+    Pool *pool;
+    {
+      Guard guard(control_lock_);  // for one slot at a time
+      const Client *client = clients_[*cursor / TMEM_POOLS_MAX];
+      if (!client) continue;
+      const int id = client->id_at(*cursor % TMEM_POOLS_MAX);
+      if (id < 0) continue;
+      pool = client->pool_of(id);
+      if (!pool->try_enter()) continue;  // it is being destroyed
+      info = {};
+      __builtin_memcpy(info.client_name, client->name(), sizeof(info.client_name));
+      info.pool = id;
+      info.flags = pool->flags();
+      info.sharers = pool->sharers;
+      info.uuid[0] = pool->uuid()[0];
+      info.uuid[1] = pool->uuid()[1];
+    }
+    const EnteredPool entered(pool);
+    sum_pool(*pool, info.stats);
     ++*cursor;
     return Outcome::kDone;
   }

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "compressed.h"
 
+#include "../engine/same_filled.h"
 #include "stores.h"
 
 namespace tmem {
 
-// What saves less than a sixteenth is kept as it is: it is read back faster.
-static constexpr u32 kRawFrom = kPageBytes - kPageBytes / 16;
+// A compressed page this large takes as much of a run as three to a run, and
+// so does a raw one, which is read back faster.
+static constexpr u32 kRawFrom = kPageBytes - kUnitBytes + 1;
 // How many runs one put may evict before it gives up. One is enough unless
 // somebody is reading in it at this moment, or the budget has been lowered.
 static constexpr u32 kEvictionsPerPut = 8;
 // How many runs that cannot be emptied shrinking passes over before it gives up.
 static constexpr u32 kFailuresPerShrink = 16;
+// How many frames are evicted before others get a turn, in process context.
+static constexpr u64 kFramesPerBatch = 64;
 // How many pinned runs a put looks at before it takes a new run.
 static constexpr u32 kRunsPerSearch = 8;
 
@@ -20,6 +24,11 @@ static constexpr u32 kRunsPerSearch = 8;
 Result<CompressedStore::Encoded> CompressedStore::encode(const tmem_pam_page &page,
                                                          const tmem_codec_buffers &buffers) const {
   if (!buffers.workspace) return Outcome::kRefusedNested;
+  u64 word;
+  if (engine_.tunable(TMEM_TUNABLE_SAME_FILLED) && is_same_filled(page.data, &word)) {
+    __builtin_memcpy(buffers.output, &word, sizeof(word));
+    return Encoded{buffers.output, EntryFormat::same_filled()};
+  }
   unsigned long bytes = 0;
   if (host_.compress(page.data, buffers.output, &bytes, buffers.workspace) != 0 || bytes == 0)
     bytes = kPageBytes;
@@ -27,8 +36,8 @@ Result<CompressedStore::Encoded> CompressedStore::encode(const tmem_pam_page &pa
                                                     : TMEM_TUNABLE_ADMIT_EPHEMERAL_PERCENT);
   const bool poor = min<u64>(bytes, kPageBytes) * 100 > admit * kPageBytes;
   if (poor || (bytes >= kPageBytes && !page.persistent)) return Outcome::kRefusedPoor;
-  if (bytes >= kRawFrom && page.persistent) return Encoded{page.data, kPageBytes};
-  return Encoded{buffers.output, static_cast<u32>(bytes)};
+  if (bytes >= kRawFrom && page.persistent) return Encoded{page.data, EntryFormat::raw()};
+  return Encoded{buffers.output, EntryFormat::compressed(static_cast<u32>(bytes))};
 }
 
 Result<Pampd> CompressedStore::create(const tmem_pam_page &page) {
@@ -37,17 +46,17 @@ Result<Pampd> CompressedStore::create(const tmem_pam_page &page) {
   Result<Pampd> created = Outcome::kNoMemory;
   const Result<Encoded> encoded = encode(page, buffers);
   if (encoded.ok()) {
-    const auto [data, bytes] = encoded.value();
-    EntryHeader header{page.back_reference, 0, static_cast<u16>(bytes), 1};
+    const auto [data, format] = encoded.value();
+    Request request{page.client, page.persistent != 0, format, {page.back_reference, 0, 1}};
     if (engine_.tunable(TMEM_TUNABLE_CHECKSUM)) {
-      header.checksum = host_.checksum(data, bytes);
-      header.size |= EntryHeader::kHasChecksum;
+      request.header.checksum = host_.checksum(data, format.bytes());
+      request.format = format.with_checksum();
     }
-    const Result<Place> place = reserve(page, header);
+    const Result<Place> place = reserve(request);
     if (place.ok()) {
       const auto [run, slot] = place.value();
-      run->write_data(slot, data, bytes);
-      corrupt_if_asked(*run, slot, bytes);
+      run->write_data(slot, data);
+      corrupt_if_asked(*run, slot);
       Guard guard(lock_);
       run->pins--;
       created = pampd_of(*run, slot);
@@ -61,31 +70,29 @@ Result<Pampd> CompressedStore::create(const tmem_pam_page &page) {
   return created;
 }
 
-Result<CompressedStore::Place> CompressedStore::reserve(const tmem_pam_page &page,
-                                                        const EntryHeader &header) {
+Result<CompressedStore::Place> CompressedStore::reserve(const Request &request) {
   {
     Guard guard(lock_);
     Place place;
-    if (place_locked(page, header, place)) return place;
+    if (place_locked(request, place)) return place;
   }
-  const Result<Run *> run = obtain_run(page.client, page.persistent);
+  const Result<Run *> run = obtain_run(request);
   if (!run.ok()) return run.outcome();
   Guard guard(lock_);
-  adopt(*run.value(), page.client, page.persistent);
-  return place_in(*run.value(), header);
+  adopt(*run.value(), request.client, request.persistent);
+  return place_in(*run.value(), request);
 }
 
-bool CompressedStore::place_locked(const tmem_pam_page &page, const EntryHeader &header,
-                                   Place &place) {
-  const Bins &bins = bins_[page.client][page.persistent ? 1 : 0];
-  const u32 units = header.units();
+bool CompressedStore::place_locked(const Request &request, Place &place) {
+  const Bins &bins = bins_[request.client][request.persistent ? 1 : 0];
+  const u32 units = request.format.units();
   const u32 first = (units + kUnitsPerBin - 1) / kUnitsPerBin;
   u32 looked_at = 0;
   for (u64 left = bins.filled & ~u64{0} << first; left; left &= left - 1) {
     const Bin &bin = bins.bin[lowest_bit(left)];
     for (Run *run = bin.front(); run; run = bin.after(*run)) {
       if (run->has_room(units)) {
-        place = place_in(*run, header);
+        place = place_in(*run, request);
         return true;
       }
       if (++looked_at == kRunsPerSearch) return false;
@@ -94,18 +101,17 @@ bool CompressedStore::place_locked(const tmem_pam_page &page, const EntryHeader 
   return false;
 }
 
-CompressedStore::Place CompressedStore::place_in(Run &run, const EntryHeader &header) {
-  const u32 units = header.units();
-  if (!run.fits_at_tail(units)) compactions_++;
+CompressedStore::Place CompressedStore::place_in(Run &run, const Request &request) {
+  if (!run.fits_at_tail(request.format.units())) compactions_++;
   out_of_bin(run);
-  const u32 slot = run.place(units);
+  const u32 slot = run.place(request.format);
   into_bin(run);
-  run.header(slot) = header;
+  run.header(slot) = request.header;
   run.pins++;
   if (!run.persistent) budget_.touch(run, run.client);
   entries_++;
-  entries_raw_ += header.raw();
-  bytes_stored_ += header.bytes();
+  entries_raw_ += request.format.is_raw();
+  bytes_stored_ += request.format.bytes();
   return {&run, slot};
 }
 
@@ -119,25 +125,27 @@ void CompressedStore::hold(Pampd pampd) {
 
 Outcome CompressedStore::get_data(Pampd pampd, void *page) {
   const auto [run, slot] = place_of(pampd);
-  EntryHeader header;
+  u32 checksum;
   {
     Guard guard(lock_);
-    header = run->header(slot);
+    checksum = run->header(slot).checksum;
     run->pins++;
   }
-  const u32 bytes = header.bytes();
+  const EntryFormat format = run->format_of[slot];
   // Only an entry that crosses a frame's end needs the bounce page of this CPU.
-  const bool bounced = run->crosses(slot, bytes);
+  const bool bounced = run->crosses(slot);
   void *bounce = bounced ? host_.codec_begin().bounce : nullptr;
-  const u8 *data = run->data(slot, bytes, bounce);
+  const u8 *data = run->data(slot, bounce);
 
   Outcome outcome = Outcome::kDone;
-  if (header.has_checksum() && host_.checksum(data, bytes) != header.checksum) {
+  if (format.has_checksum() && host_.checksum(data, format.bytes()) != checksum) {
     checksum_errors_.fetch_add_relaxed(1);
     outcome = Outcome::kCorrupt;
-  } else if (header.raw()) {
+  } else if (format.is_same_filled()) {
+    fill(page, load_word(data, 0));
+  } else if (format.is_raw()) {
     __builtin_memcpy(page, data, kPageBytes);
-  } else if (host_.decompress(data, bytes, page) != 0) {
+  } else if (host_.decompress(data, format.bytes(), page) != 0) {
     decoder_errors_.fetch_add_relaxed(1);
     outcome = Outcome::kCorrupt;
   }
@@ -164,12 +172,12 @@ void CompressedStore::free(Pampd pampd) {
 }
 
 void CompressedStore::release_entry_locked(Run &run, u32 slot) {
-  const EntryHeader &header = run.header(slot);
+  const EntryFormat format = run.format_of[slot];
   entries_--;
-  entries_raw_ -= header.raw();
-  bytes_stored_ -= header.bytes();
+  entries_raw_ -= format.is_raw();
+  bytes_stored_ -= format.bytes();
   out_of_bin(run);
-  run.remove(slot, header.units());
+  run.remove(slot);
   if (!run.evicting) into_bin(run);
 }
 
@@ -221,31 +229,38 @@ void CompressedStore::adopt(Run &run, u32 client, bool persistent) {
   runs_++;
 }
 
-Result<Run *> CompressedStore::obtain_run(u32 client, bool persistent) {
-  const u32 flags = persistent ? TMEM_ALLOC_RESERVES : 0;
+Result<Run *> CompressedStore::charge_and_allocate(u32 client, u32 flags) {
+  {
+    Guard guard(lock_);
+    const Outcome verdict = budget_.charge(client);
+    if (verdict != Outcome::kDone) return verdict;
+  }
+  if (Run *run = allocate_run(flags)) return run;
+  Guard guard(lock_);
+  budget_.uncharge(client);
+  return Outcome::kNoMemory;
+}
+
+Result<Run *> CompressedStore::obtain_run(const Request &request) {
   Outcome verdict = Outcome::kNoMemory;
   for (u32 attempt = 0; attempt < kEvictionsPerPut; ++attempt) {
-    {
-      Guard guard(lock_);
-      verdict = budget_.charge(client);
-    }
-    if (verdict == Outcome::kDone) {
-      if (Run *run = allocate_run(flags)) return run;
-      Guard guard(lock_);
-      budget_.uncharge(client);
-      verdict = Outcome::kNoMemory;
-    }
+    const Result<Run *> fresh = charge_and_allocate(request.client, 0);
+    if (fresh.ok()) return fresh;
     // No room, or no memory: the oldest ephemeral run pays.
+    verdict = fresh.outcome();
     bool nothing_left = false;
-    Run *run = evict_run(verdict, client, &nothing_left);
-    if (nothing_left) return verdict;
+    Run *run = evict_run(verdict, request.client, &nothing_left);
+    if (nothing_left) break;
     if (!run) continue;
     {
       Guard guard(lock_);
-      if (budget_.charge(client) == Outcome::kDone) return run;
+      if (budget_.charge(request.client) == Outcome::kDone) return run;
     }
     free_run(run);
   }
+  // The reclaim reserves come last, and only for what gives back more than it takes.
+  if (verdict == Outcome::kNoMemory && request.persistent && !request.format.is_raw())
+    return charge_and_allocate(request.client, TMEM_ALLOC_RESERVES);
   return verdict;
 }
 
@@ -257,9 +272,11 @@ Run *CompressedStore::evict_run(Outcome reason, u32 client, bool *nothing_left) 
     Guard guard(lock_);
     run = budget_.victim(reason, client);
     if (!run) {
-      *nothing_left = true;
+      // What another CPU is emptying right now may come back.
+      *nothing_left = evictions_under_way_ == 0;
       return nullptr;
     }
+    evictions_under_way_++;
     budget_.delist(*run, run->client, run->persistent);
     out_of_bin(*run);
     run->evicting = true;
@@ -277,6 +294,7 @@ Run *CompressedStore::evict_run(Outcome reason, u32 client, bool *nothing_left) 
       taken |= u64{1} << slot;
   }
   Guard guard(lock_);
+  evictions_under_way_--;
   for (u64 left = taken; left; left &= left - 1) {
     const u32 slot = lowest_bit(left);
     if (--run->header(slot).references == 0) release_entry_locked(*run, slot);
@@ -312,23 +330,29 @@ u64 CompressedStore::shrink(u64 frames) {
 }
 
 void CompressedStore::set_limit(u64 frames) {
-  u64 held;
-  {
-    Guard guard(lock_);
-    budget_.limit = frames;
-    held = budget_.frames;
+  for (;;) {
+    u64 excess;
+    {
+      Guard guard(lock_);
+      budget_.limit = frames;
+      excess = budget_.frames > frames ? budget_.frames - frames : 0;
+    }
+    if (excess == 0 || shrink(min(excess, kFramesPerBatch)) == 0) return;
+    host_.breathe();
   }
-  if (held > frames) static_cast<void>(shrink(held - frames));
 }
 
 void CompressedStore::set_client(u32 client, u32 weight, u64 limit_frames) {
   if (client >= TMEM_CLIENTS_MAX) return;
+  {
+    Guard guard(lock_);
+    budget_.accounts[client].weight = weight;
+    budget_.accounts[client].limit = limit_frames;
+  }
   for (u32 failures = 0; failures < kFailuresPerShrink;) {
     {
       Guard guard(lock_);
-      budget_.accounts[client].weight = weight;
-      budget_.accounts[client].limit = limit_frames;
-      if (budget_.accounts[client].frames <= limit_frames) return;
+      if (budget_.accounts[client].frames <= budget_.accounts[client].limit) return;
     }
     bool nothing_left = false;
     Run *run = evict_run(Outcome::kRefusedLimit, client, &nothing_left);
@@ -337,6 +361,7 @@ void CompressedStore::set_client(u32 client, u32 weight, u64 limit_frames) {
       free_run(run);
     else
       failures++;
+    host_.breathe();
   }
 }
 
@@ -357,15 +382,15 @@ void CompressedStore::usage(tmem_usage &usage) {
   usage.metadata_bytes = runs_ * sizeof(Run);
 }
 
-void CompressedStore::corrupt_if_asked(Run &run, u32 slot, u32 bytes) {
+void CompressedStore::corrupt_if_asked(Run &run, u32 slot) {
 #ifdef TMEM_DEBUG
   u64 left = corrupt_next_.load_relaxed();
   do {
     if (left == 0) return;
   } while (!corrupt_next_.compare_exchange(left, left - 1));
-  *run.address(run.unit_of[slot] + 1u + bytes / 2 / kUnitBytes) ^= 0x10;
+  *run.address(run.unit_of[slot] + 1u + run.format_of[slot].bytes() / 2 / kUnitBytes) ^= 0x10;
 #else
-  static_cast<void>(run), static_cast<void>(slot), static_cast<void>(bytes);
+  static_cast<void>(run), static_cast<void>(slot);
 #endif
 }
 
@@ -391,9 +416,10 @@ int CompressedStore::validate() {
         for (u64 left = run->used_slots; left; left &= left - 1) {
           const u32 slot = lowest_bit(left);
           const EntryHeader &header = run->header(slot);
+          const EntryFormat format = run->format_of[slot];
           if (header.references != 1) return 104;
-          if (header.bytes() == 0 || header.bytes() > kPageBytes) return 105;
-          const u32 units = header.units();
+          if (format.bytes() == 0 || format.bytes() > kPageBytes) return 105;
+          const u32 units = format.units();
           if (run->unit_of[slot] + units > run->tail) return 106;
           for (u32 unit = run->unit_of[slot]; unit < run->unit_of[slot] + units; ++unit) {
             if (owner[unit / 8] >> unit % 8 & 1) return 107;  // two entries overlap
@@ -401,7 +427,7 @@ int CompressedStore::validate() {
           }
           used += units;
           entries++;
-          bytes += header.bytes();
+          bytes += format.bytes();
           if (!engine_.resolves(BackReference{header.back_reference}, pampd_of(*run, slot)))
             return 108;
         }

@@ -9,7 +9,7 @@
 // the other end: all entries of a run are taken out of the index by their back
 // references, and its four frames are used again at once or given back.
 //
-// What it costs: 16 bytes of header an entry, a descriptor of 256 bytes a run,
+// What it costs: 16 bytes of header an entry, a descriptor of 384 bytes a run,
 // rounding up to 16 bytes. What limits it: one lock for all (held over a few
 // list operations, at worst over packing 16 KiB), and 64 entries to a run.
 //
@@ -62,7 +62,13 @@ class CompressedStore {
   };
   struct Encoded {
     const void *data;
-    u32 bytes;
+    EntryFormat format;
+  };
+  struct Request {
+    u32 client;
+    bool persistent;
+    EntryFormat format;
+    EntryHeader header;
   };
 
   static Pampd pampd_of(const Run &run, u32 slot) {
@@ -74,16 +80,16 @@ class CompressedStore {
             static_cast<u32>(bits & (kSlotsPerRun - 1))};
   }
 
-  // The page as it will be stored: in @output, or the page itself.
+  // The page as it will be stored: in @buffers, or the page itself.
   Result<Encoded> encode(const tmem_pam_page &page, const tmem_codec_buffers &buffers) const;
   // Room for an entry: a slot with its header written, in a pinned run.
-  Result<Place> reserve(const tmem_pam_page &page, const EntryHeader &header);
-  bool place_locked(const tmem_pam_page &page, const EntryHeader &header, Place &place)
-      TMEM_REQUIRES(lock_);
-  Place place_in(Run &run, const EntryHeader &header) TMEM_REQUIRES(lock_);
+  Result<Place> reserve(const Request &request);
+  bool place_locked(const Request &request, Place &place) TMEM_REQUIRES(lock_);
+  Place place_in(Run &run, const Request &request) TMEM_REQUIRES(lock_);
 
   // A run for this client, charged to it: new frames, or an evicted run's.
-  Result<Run *> obtain_run(u32 client, bool persistent);
+  Result<Run *> obtain_run(const Request &request);
+  Result<Run *> charge_and_allocate(u32 client, u32 flags);
   Run *allocate_run(u32 flags);
   void free_run(Run *run);
   // Empties the run that pays for @reason. It is then nobody's, and charged to nobody.
@@ -95,7 +101,7 @@ class CompressedStore {
   void out_of_bin(Run &run) TMEM_REQUIRES(lock_);
   Bins &bins_of(const Run &run) TMEM_REQUIRES(lock_) { return bins_[run.client][run.persistent]; }
 
-  void corrupt_if_asked(Run &run, u32 slot, u32 bytes);
+  void corrupt_if_asked(Run &run, u32 slot);
 
   Engine &engine_;
   const tmem_host_ops &host_;
@@ -110,6 +116,7 @@ class CompressedStore {
   u64 entries_raw_ TMEM_GUARDED_BY(lock_) = 0;
   u64 bytes_stored_ TMEM_GUARDED_BY(lock_) = 0;
   u64 runs_ TMEM_GUARDED_BY(lock_) = 0;
+  u64 evictions_under_way_ TMEM_GUARDED_BY(lock_) = 0;
   u64 frames_evicted_ TMEM_GUARDED_BY(lock_) = 0;
   u64 compactions_ TMEM_GUARDED_BY(lock_) = 0;
 };

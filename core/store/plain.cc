@@ -64,29 +64,36 @@ class PlainStore {
   }
 
   void set_limit(u64 frames) {
-    u64 held;
-    {
-      Guard guard(lock_);
-      budget_.limit = frames;
-      held = budget_.frames;
+    for (;;) {
+      u64 excess;
+      {
+        Guard guard(lock_);
+        budget_.limit = frames;
+        excess = budget_.frames > frames ? budget_.frames - frames : 0;
+      }
+      if (excess == 0 || shrink(min(excess, kFramesPerBatch)) == 0) return;
+      host_.breathe();
     }
-    if (held > frames) static_cast<void>(shrink(held - frames));
   }
 
   void set_client(u32 client, u32 weight, u64 limit_frames) {
     if (client >= TMEM_CLIENTS_MAX) return;
+    {
+      Guard guard(lock_);
+      budget_.accounts[client].weight = weight;
+      budget_.accounts[client].limit = limit_frames;
+    }
     for (u32 failures = 0; failures < kFailuresMax;) {
       {
         Guard guard(lock_);
-        budget_.accounts[client].weight = weight;
-        budget_.accounts[client].limit = limit_frames;
-        if (budget_.accounts[client].frames <= limit_frames) return;
+        if (budget_.accounts[client].frames <= budget_.accounts[client].limit) return;
       }
       bool nothing_left = false;
       if (!evict(Outcome::kRefusedLimit, client, &nothing_left)) {
         if (nothing_left) return;
         failures++;
       }
+      host_.breathe();
     }
   }
 
@@ -127,6 +134,7 @@ class PlainStore {
 
  private:
   static constexpr u32 kFailuresMax = 16;
+  static constexpr u64 kFramesPerBatch = 64;
 
   static PlainPage *page_of(Pampd pampd) { return reinterpret_cast<PlainPage *>(pampd.value); }
 

@@ -3,18 +3,21 @@
 
 namespace tmem {
 
-u32 Run::place(u32 units) {
+u32 Run::place(EntryFormat format) {
+  const u32 units = format.units();
   if (!fits_at_tail(units)) pack();
   TMEM_ASSERT(fits_at_tail(units) && !full_directory());
   const u32 slot = lowest_bit(~used_slots);
   used_slots |= u64{1} << slot;
   unit_of[slot] = tail;
+  format_of[slot] = format;
   tail = static_cast<u16>(tail + units);
   free_units = static_cast<u16>(free_units - units);
   return slot;
 }
 
-void Run::remove(u32 slot, u32 units) {
+void Run::remove(u32 slot) {
+  const u32 units = format_of[slot].units();
   used_slots &= ~(u64{1} << slot);
   free_units = static_cast<u16>(free_units + units);
   if (unit_of[slot] + units == tail) tail = unit_of[slot];
@@ -42,7 +45,7 @@ void Run::pack() {
   u32 to = 0;
   for (u32 i = 0; i < count; ++i) {
     const u32 slot = order[i];
-    const u32 units = header(slot).units();
+    const u32 units = format_of[slot].units();
     move(unit_of[slot], to, units);
     unit_of[slot] = static_cast<u16>(to);
     to += units;
@@ -64,15 +67,16 @@ void Run::move(u32 from_unit, u32 to_unit, u32 units) {
   }
 }
 
-bool Run::crosses(u32 slot, u32 bytes) const {
+bool Run::crosses(u32 slot) const {
   // Data begins one unit after the header, which may be the next frame's first.
   const u32 first = (unit_of[slot] + 1) * kUnitBytes;
-  return first / kPageBytes != (first + bytes - 1) / kPageBytes;
+  return first / kPageBytes != (first + format_of[slot].bytes() - 1) / kPageBytes;
 }
 
-const u8 *Run::data(u32 slot, u32 bytes, void *bounce) const {
+const u8 *Run::data(u32 slot, void *bounce) const {
   const u32 unit = unit_of[slot] + 1u;
-  if (!crosses(slot, bytes)) return address(unit);
+  const u32 bytes = format_of[slot].bytes();
+  if (!crosses(slot)) return address(unit);
   const u32 head = (kUnitsPerFrame - unit % kUnitsPerFrame) * kUnitBytes;
   u8 *copy = static_cast<u8 *>(bounce);
   __builtin_memcpy(copy, address(unit), head);
@@ -80,7 +84,8 @@ const u8 *Run::data(u32 slot, u32 bytes, void *bounce) const {
   return copy;
 }
 
-void Run::write_data(u32 slot, const void *from, u32 bytes) {
+void Run::write_data(u32 slot, const void *from) {
+  const u32 bytes = format_of[slot].bytes();
   const u8 *source = static_cast<const u8 *>(from);
   const u32 unit = unit_of[slot] + 1u;
   const u32 room = (kUnitsPerFrame - unit % kUnitsPerFrame) * kUnitBytes;

@@ -33,38 +33,54 @@ inline constexpr u32 kUnitsPerFrame = kPageBytes / kUnitBytes;
 inline constexpr u32 kUnitsPerRun = kFramesPerRun * kUnitsPerFrame;
 inline constexpr u32 kSlotsPerRun = 64;
 
+// In front of each entry's data.
 struct EntryHeader {
   u64 back_reference;
   u32 checksum;
-  u16 size;  // bytes of data; kPageBytes: raw; kHasChecksum may be added
-  u16 references;
-
-  static constexpr u16 kHasChecksum = 0x8000;
-
-  u32 bytes() const { return size & ~u32{kHasChecksum}; }
-  bool has_checksum() const { return size & kHasChecksum; }
-  bool raw() const { return bytes() == kPageBytes; }
-  u32 units() const { return units_for(bytes()); }
-
-  static constexpr u32 units_for(u32 bytes) {
-    return 1 + (bytes + kUnitBytes - 1) / kUnitBytes;
-  }
+  u32 references;
 };
 static_assert(sizeof(EntryHeader) == kUnitBytes);
+
+// How an entry is stored, in 16 bits of the run's directory. It is kept apart
+// from the data, so that a damaged frame cannot make us read or move too much.
+class EntryFormat {
+ public:
+  EntryFormat() = default;
+  static constexpr EntryFormat compressed(u32 bytes) { return EntryFormat(bytes); }
+  static constexpr EntryFormat raw() { return EntryFormat(kPageBytes); }
+  static constexpr EntryFormat same_filled() { return EntryFormat(sizeof(u64) | kSameFilled); }
+  constexpr EntryFormat with_checksum() const { return EntryFormat(bits_ | kHasChecksum); }
+
+  constexpr u32 bytes() const { return bits_ & kBytes; }
+  constexpr bool is_raw() const { return bytes() == kPageBytes; }
+  constexpr bool is_same_filled() const { return bits_ & kSameFilled; }
+  constexpr bool has_checksum() const { return bits_ & kHasChecksum; }
+  constexpr u32 units() const { return 1 + (bytes() + kUnitBytes - 1) / kUnitBytes; }
+
+ private:
+  constexpr explicit EntryFormat(u32 bits) : bits_(static_cast<u16>(bits)) {}
+  static constexpr u16 kBytes = 0x1fff;
+  static constexpr u16 kSameFilled = 0x4000;
+  static constexpr u16 kHasChecksum = 0x8000;
+
+  u16 bits_;
+};
+static_assert(sizeof(EntryFormat) == 2 && EntryFormat::raw().bytes() == kPageBytes);
 
 struct alignas(64) Run {
   void *frames[kFramesPerRun];
   ListNode in_account;      // a list of the budget's; not linked while being evicted
   ListNode in_bin;          // runs with about as much free space
   u64 used_slots = 0;       // a bit for each slot that has an entry
+  u32 pins = 0;             // copies under way, in or out: entries must not move
   u16 free_units = kUnitsPerRun;
   u16 tail = 0;             // all units from here on are free
-  u16 pins = 0;             // copies under way, in or out: entries must not move
   u8 client = 0;
   bool persistent = false;
   bool evicting = false;    // takes no new entry; not on any list
   u8 bin = 0;
   u16 unit_of[kSlotsPerRun];
+  EntryFormat format_of[kSlotsPerRun];
 
   bool empty() const { return used_slots == 0; }
   bool full_directory() const { return used_slots == ~u64{0}; }
@@ -82,24 +98,24 @@ struct alignas(64) Run {
   bool fits_at_tail(u32 units) const { return tail + units <= kUnitsPerRun; }
 
   // Reserves a slot and units at the tail; the caller writes the header and the data.
-  u32 place(u32 units);
-  // Forgets the slot's entry, which takes up so many units.
-  void remove(u32 slot, u32 units);
+  u32 place(EntryFormat format);
+  // Forgets the slot's entry.
+  void remove(u32 slot);
   // Moves all entries to the front, in their order. No pins.
   void pack();
   // Back to a fresh run of the same frames.
   void reset();
 
   // The entry's data: in place if it is in one frame, else copied to @bounce.
-  const u8 *data(u32 slot, u32 bytes, void *bounce) const;
+  const u8 *data(u32 slot, void *bounce) const;
   // Whether data() would need the bounce page.
-  bool crosses(u32 slot, u32 bytes) const;
-  void write_data(u32 slot, const void *from, u32 bytes);
+  bool crosses(u32 slot) const;
+  void write_data(u32 slot, const void *from);
 
  private:
   void move(u32 from_unit, u32 to_unit, u32 units);
 };
-static_assert(sizeof(Run) == 256);
+static_assert(sizeof(Run) == 384);
 
 }  // namespace tmem
 

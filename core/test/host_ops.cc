@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "host_ops.h"
+
+#include <lzo/lzo1x.h>
+#include <sched.h>
+#include <xxhash.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+
+namespace tmem_test {
+namespace {
+
+[[noreturn]] void broken(const char *rule, const char *detail = "") {
+  std::fprintf(stderr, "host_ops: rule broken: %s %s\n", rule, detail);
+  std::fflush(stderr);
+  std::abort();
+}
+
+// ---- What each thread is doing
+
+constexpr int kLocksMax = 8;
+constexpr int kCodecDepthMax = 4;
+constexpr unsigned char kFresh = 0xa5;  // memory just allocated
+constexpr unsigned char kStale = 0x5a;  // memory just freed
+
+struct alignas(64) CodecBuffers {
+  alignas(64) unsigned char workspace[LZO1X_1_MEM_COMPRESS];
+  alignas(64) unsigned char output[TMEM_CODEC_OUTPUT_BYTES];
+  alignas(64) unsigned char bounce[kCodecDepthMax][TMEM_PAGE_BYTES];
+};
+
+struct HeldLock {
+  tmem_lock *lock;
+  unsigned int rank;
+};
+
+struct Thread {
+  HeldLock held[kLocksMax];
+  int held_count = 0;
+  bool atomic_context = false;
+  int interrupt_depth = 0;
+  int codec_depth = 0;
+  int codec_interrupt_depth[kCodecDepthMax] = {};
+  bool codec_has_workspace[kCodecDepthMax] = {};
+  CodecBuffers *codec = nullptr;
+  unsigned int number;
+  unsigned int calls = 0;
+  unsigned long long random;
+
+  Thread() {
+    static std::atomic<unsigned int> threads{0};
+    number = threads.fetch_add(1);
+    random = number * 0x9e3779b97f4a7c15ULL + 1;
+  }
+  ~Thread() { delete codec; }
+};
+
+thread_local Thread current;
+
+std::atomic<unsigned int> perturbation{0};
+std::atomic<long> lock_count{0};
+
+void perturb() {
+  const unsigned int one_in = perturbation.load(std::memory_order_relaxed);
+  if (!one_in) return;
+  current.random = current.random * 6364136223846793005ULL + 1442695040888963407ULL;
+  if ((current.random >> 33) % one_in == 0) sched_yield();
+}
+
+void no_lock_held(const char *what) {
+  if (current.held_count) broken("a lock is held at a call that must find none:", what);
+}
+
+void may_sleep(const char *what) {
+  no_lock_held(what);
+  if (current.atomic_context || current.interrupt_depth)
+    broken("process context only:", what);
+  if (current.codec_depth) broken("the CPU's codec buffers are held while sleeping:", what);
+}
+
+// ---- Memory
+
+// Stands before each object and each table; as large as the strictest alignment.
+struct alignas(64) Header {
+  unsigned long long magic;
+  unsigned long long what;  // kind or bytes
+};
+constexpr unsigned long long kObjectMagic = 0x6f626a6563740001ULL;
+constexpr unsigned long long kTableMagic = 0x7461626c65000001ULL;
+
+void *allocate(unsigned long long magic, unsigned long long what, size_t bytes) {
+  const size_t rounded = (bytes + sizeof(Header) - 1) / sizeof(Header) * sizeof(Header);
+  auto *header = static_cast<Header *>(std::aligned_alloc(sizeof(Header), sizeof(Header) + rounded));
+  if (!header) return nullptr;
+  header->magic = magic;
+  header->what = what;
+  std::memset(header + 1, kFresh, rounded);
+  return header + 1;
+}
+
+void release(unsigned long long magic, unsigned long long what, void *memory, size_t bytes) {
+  auto *header = static_cast<Header *>(memory) - 1;
+  if (header->magic != magic || header->what != what)
+    broken("freed as something else than it was allocated as");
+  header->magic = 0;
+  std::memset(memory, kStale, bytes);
+  std::free(header);
+}
+
+void *object_alloc(unsigned int kind, unsigned int flags) {
+  no_lock_held("object_alloc");
+  perturb();
+  if (kind >= TMEM_KINDS || flags & ~unsigned{TMEM_ALLOC_RESERVES}) broken("object_alloc arguments");
+  if (tmem_kind_alignment(kind) > alignof(Header)) broken("alignment of a kind");
+  return allocate(kObjectMagic, kind, tmem_kind_bytes(kind));
+}
+
+void object_free(unsigned int kind, void *object) {
+  no_lock_held("object_free");
+  perturb();
+  if (kind >= TMEM_KINDS || !object) broken("object_free arguments");
+  release(kObjectMagic, kind, object, tmem_kind_bytes(kind));
+}
+
+void *frame_alloc(unsigned int flags) {
+  no_lock_held("frame_alloc");
+  perturb();
+  if (flags & ~unsigned{TMEM_ALLOC_RESERVES}) broken("frame_alloc arguments");
+  void *frame = std::aligned_alloc(TMEM_PAGE_BYTES, TMEM_PAGE_BYTES);
+  if (frame) std::memset(frame, kFresh, TMEM_PAGE_BYTES);
+  return frame;
+}
+
+void frame_free(void *frame) {
+  no_lock_held("frame_free");
+  if (!frame || reinterpret_cast<size_t>(frame) % TMEM_PAGE_BYTES) broken("frame_free arguments");
+  std::memset(frame, kStale, TMEM_PAGE_BYTES);
+  std::free(frame);
+}
+
+void *table_alloc(unsigned long bytes) {
+  may_sleep("table_alloc");
+  void *table = allocate(kTableMagic, bytes, bytes);
+  if (table) std::memset(table, 0, bytes);
+  return table;
+}
+
+void table_free(void *table, unsigned long bytes) {
+  may_sleep("table_free");
+  if (!table) broken("table_free arguments");
+  release(kTableMagic, bytes, table, bytes);
+}
+
+void breathe() {
+  may_sleep("breathe");
+  sched_yield();
+}
+
+// ---- Codec
+
+tmem_codec_buffers codec_begin() {
+  Thread &thread = current;
+  if (!thread.codec) thread.codec = new CodecBuffers;
+  const int depth = thread.codec_depth;
+  if (depth && thread.codec_interrupt_depth[depth - 1] == thread.interrupt_depth)
+    broken("codec_begin nests in one context");
+  if (depth == kCodecDepthMax) broken("codec_begin nests too deep");
+  thread.codec_interrupt_depth[depth] = thread.interrupt_depth;
+  thread.codec_depth++;
+  thread.codec_has_workspace[depth] = depth == 0;
+  tmem_codec_buffers buffers = {};
+  buffers.bounce = thread.codec->bounce[depth];
+  std::memset(buffers.bounce, kFresh, TMEM_PAGE_BYTES);
+  if (depth == 0) {
+    buffers.workspace = thread.codec->workspace;
+    buffers.output = thread.codec->output;
+    std::memset(buffers.output, kFresh, TMEM_CODEC_OUTPUT_BYTES);
+  }
+  return buffers;
+}
+
+void codec_end() {
+  Thread &thread = current;
+  if (!thread.codec_depth) broken("codec_end without codec_begin");
+  thread.codec_depth--;
+  if (thread.codec_interrupt_depth[thread.codec_depth] != thread.interrupt_depth)
+    broken("codec_end in another context than codec_begin");
+  std::memset(thread.codec->bounce[thread.codec_depth], kStale, TMEM_PAGE_BYTES);
+  if (thread.codec_depth == 0) std::memset(thread.codec->output, kStale, TMEM_CODEC_OUTPUT_BYTES);
+}
+
+int compress(const void *page, void *output, unsigned long *output_bytes, void *workspace) {
+  no_lock_held("compress");
+  perturb();
+  const Thread &thread = current;
+  if (!thread.codec_depth || !thread.codec_has_workspace[thread.codec_depth - 1] ||
+      workspace != thread.codec->workspace || output != thread.codec->output)
+    broken("compress with buffers that are not lent");
+  lzo_uint bytes = 0;
+  const int result = lzo1x_1_compress(static_cast<const unsigned char *>(page), TMEM_PAGE_BYTES,
+                                      static_cast<unsigned char *>(output), &bytes, workspace);
+  *output_bytes = bytes;
+  return result == LZO_E_OK ? 0 : -1;
+}
+
+int decompress(const void *input, unsigned long input_bytes, void *page) {
+  no_lock_held("decompress");
+  perturb();
+  lzo_uint bytes = TMEM_PAGE_BYTES;
+  const int result =
+      lzo1x_decompress_safe(static_cast<const unsigned char *>(input), input_bytes,
+                            static_cast<unsigned char *>(page), &bytes, nullptr);
+  return result == LZO_E_OK && bytes == TMEM_PAGE_BYTES ? 0 : -1;
+}
+
+unsigned int checksum(const void *data, unsigned long bytes) {
+  no_lock_held("checksum");
+  return XXH32(data, bytes, 0);
+}
+
+// ---- Locks
+
+// The lock's first word: magic, rank, and whether it is held.
+constexpr unsigned long kLockMagic = 0x6c6f636b00000000UL;
+constexpr unsigned long kLockMagicMask = 0xffffffff00000000UL;
+constexpr unsigned long kLockHeld = 1;
+constexpr unsigned long kLockRankShift = 8;
+constexpr unsigned long kInterruptState = 0x1f00;  // acquire returns it changed by the address
+
+std::atomic_ref<unsigned long> word_of(tmem_lock *lock) {
+  return std::atomic_ref<unsigned long>(lock->words[0]);
+}
+
+unsigned long interrupt_state_of(const tmem_lock *lock) {
+  return reinterpret_cast<unsigned long>(lock) ^ kInterruptState;
+}
+
+// ---- Events
+
+// All events share one mutex: a waiter that has returned may free the event at
+// once, and the signaller must not touch it afterwards.
+std::mutex event_mutex;
+std::condition_variable event_signalled;
+int waiters = 0;
+
+constexpr unsigned long kEventMagic = 0x6576656e74000000UL;
+
+}  // namespace
+
+const tmem_host_ops *host_ops() {
+  static const tmem_host_ops ops = [] {
+    if (lzo_init() != LZO_E_OK) broken("lzo_init");
+    tmem_host_ops made = {};
+    made.abi_size = sizeof(made);
+    made.cpu_count = kCpus;
+    made.memory_frames = 16384;
+    made.hash_seed = 0x5eed5eed5eed5eedULL;
+    made.object_alloc = object_alloc;
+    made.object_free = object_free;
+    made.frame_alloc = frame_alloc;
+    made.frame_free = frame_free;
+    made.table_alloc = table_alloc;
+    made.table_free = table_free;
+    made.breathe = breathe;
+    made.codec_begin = codec_begin;
+    made.codec_end = codec_end;
+    made.compress = compress;
+    made.decompress = decompress;
+    made.checksum = checksum;
+    return made;
+  }();
+  return &ops;
+}
+
+int events_waiting() {
+  const std::lock_guard guard(event_mutex);
+  return waiters;
+}
+long live_locks() { return lock_count.load(); }
+int locks_held() { return current.held_count; }
+
+bool enter_atomic_context() {
+  const bool before = current.atomic_context;
+  current.atomic_context = true;
+  return before;
+}
+void leave_atomic_context(bool before) { current.atomic_context = before; }
+void enter_interrupt() { current.interrupt_depth++; }
+void leave_interrupt() {
+  if (current.held_count && current.interrupt_depth == 1) broken("an interrupt returns with a lock");
+  current.interrupt_depth--;
+}
+
+void set_perturbation(unsigned int one_in) { perturbation.store(one_in); }
+
+}  // namespace tmem_test
+
+using namespace tmem_test;
+
+extern "C" {
+
+void tmem_lock_init(tmem_lock *lock, unsigned int rank) {
+  if (rank >= TMEM_RANKS) broken("lock rank");
+  std::memset(lock, 0, sizeof(*lock));
+  word_of(lock).store(kLockMagic | static_cast<unsigned long>(rank) << kLockRankShift);
+  lock_count.fetch_add(1, std::memory_order_relaxed);
+}
+
+void tmem_lock_destroy(tmem_lock *lock) {
+  const unsigned long word = word_of(lock).exchange(0);
+  if ((word & kLockMagicMask) != kLockMagic) broken("destroy of a lock that was not initialised");
+  if (word & kLockHeld) broken("destroy of a lock that is held");
+  lock_count.fetch_sub(1, std::memory_order_relaxed);
+}
+
+unsigned long tmem_lock_acquire(tmem_lock *lock) {
+  Thread &thread = current;
+  std::atomic_ref<unsigned long> word = word_of(lock);
+  unsigned long free = word.load(std::memory_order_relaxed) & ~kLockHeld;
+  if ((free & kLockMagicMask) != kLockMagic) broken("acquire of a lock that was not initialised");
+  const unsigned int rank = free >> kLockRankShift & 0xff;
+  if (thread.held_count == kLocksMax) broken("too many locks held");
+  if (thread.held_count && thread.held[thread.held_count - 1].rank >= rank) {
+    char detail[64];
+    std::snprintf(detail, sizeof(detail), "rank %u while holding %u", rank,
+                  thread.held[thread.held_count - 1].rank);
+    broken("lock order:", detail);
+  }
+  perturb();
+  for (unsigned int spins = 0;;) {
+    unsigned long expected = free;
+    if (word.compare_exchange_weak(expected, free | kLockHeld, std::memory_order_acquire,
+                                   std::memory_order_relaxed))
+      break;
+    if (++spins % 64 == 0) sched_yield();
+  }
+  thread.held[thread.held_count++] = {lock, rank};
+  return interrupt_state_of(lock);
+}
+
+void tmem_lock_release(tmem_lock *lock, unsigned long interrupt_state) {
+  Thread &thread = current;
+  if (!thread.held_count || thread.held[thread.held_count - 1].lock != lock)
+    broken("release of a lock that was not the last one acquired");
+  if (interrupt_state != interrupt_state_of(lock)) broken("interrupt state of another lock");
+  thread.held_count--;
+  word_of(lock).fetch_and(~kLockHeld, std::memory_order_release);
+  perturb();
+}
+
+void tmem_event_init(tmem_event *event) {
+  const std::lock_guard guard(event_mutex);
+  event->words[0] = kEventMagic;
+}
+
+void tmem_event_signal(tmem_event *event) {
+  const std::lock_guard guard(event_mutex);
+  if (event->words[0] != kEventMagic) broken("signal of an event that waits for none");
+  event->words[0] = kEventMagic + 1;
+  event_signalled.notify_all();
+}
+
+void tmem_event_wait(tmem_event *event) {
+  may_sleep("tmem_event_wait");
+  std::unique_lock guard(event_mutex);
+  waiters++;
+  event_signalled.wait(guard, [&] {
+    if ((event->words[0] & ~1UL) != kEventMagic) broken("wait for an event that was not initialised");
+    return event->words[0] == kEventMagic + 1;
+  });
+  waiters--;
+}
+
+unsigned int tmem_cpu(void) {
+  // Now and then a stale answer, as after a migration.
+  Thread &thread = current;
+  return (thread.number + (++thread.calls % 7 == 0)) % kCpus;
+}
+
+}  // extern "C"

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+// A plain reference beside the engine: random operations on both, and after
+// every one the two must agree and all invariants hold.
+//
+// The reference of a pool is a map from handle to what was put there last. An
+// ephemeral page may vanish, so a miss is never wrong there, but it is
+// remembered: the page must not come back. A persistent page must be there.
+// What a hit returns is compared byte for byte, in every pool.
+//
+// Where the operations come from is open: a seed (model_test.cc) or the bytes
+// of a fuzzer (core/fuzz/). So is when allocations fail.
+#ifndef TMEM_CORE_TEST_MODEL_H
+#define TMEM_CORE_TEST_MODEL_H
+
+#include <array>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../../kunit/scenarios/scenarios.h"
+
+namespace tmem_test {
+
+using u64 = unsigned long long;
+
+// Where a test takes its decisions from.
+class Choices {
+ public:
+  virtual ~Choices() = default;
+  // Below @bound, which is not 0.
+  virtual unsigned int below(unsigned int bound) = 0;
+  // No more to be had; below() answers 0 then.
+  virtual bool exhausted() const { return false; }
+};
+
+class SeededChoices final : public Choices {
+ public:
+  explicit SeededChoices(u64 seed) : state_(scenario_hash(seed)) {}
+  unsigned int below(unsigned int bound) override { return scenario_below(&state_, bound); }
+
+ private:
+  u64 state_;
+};
+
+struct ModelOptions {
+  bool plain = false;              // the plain PAM instead of the compressed store
+  u64 memory_frames = 320;         // a fifth of it is the budget
+  unsigned int flavours = 0xf;     // a bit for each of pool_flavours
+  bool corrupt = false;            // flip bits in stored copies
+  bool failures = false;           // let allocations fail, now and then
+  bool tunables = false;           // turn every knob
+  bool clients = false;            // several clients, with weights and limits, that come and go
+  bool narrow = false;             // few handles: many duplicates
+};
+
+class Model {
+ public:
+  Model(const ModelOptions &options, Choices &choices);
+  ~Model();
+  Model(const Model &) = delete;
+  Model &operator=(const Model &) = delete;
+
+  // One random operation and all checks. False if anything was wrong, now or before.
+  bool step();
+  // Takes everything apart, with the last checks.
+  bool finish();
+  bool good() const { return wrong_.empty(); }
+  // What was wrong, and the operations that led there.
+  std::string report() const;
+  unsigned int steps() const { return steps_; }
+  u64 hits() const { return past_.gets_hit; }
+
+ private:
+  struct Key {
+    unsigned int oid, index;
+    auto operator<=>(const Key &) const = default;
+  };
+  struct Page {
+    u64 tag;
+    unsigned int kind;
+    bool corrupt;
+  };
+  struct Pool {
+    unsigned int flags;
+    std::array<u64, 2> uuid;
+    unsigned int sharers = 0;
+    std::map<Key, Page> pages;
+    tmem_stats seen = {};  // what the answers said, counter by counter
+    bool persistent() const { return flags & TMEM_POOL_PERSISTENT; }
+    bool shared() const { return flags & TMEM_POOL_SHARED; }
+  };
+  struct Client {
+    tmem_client *client = nullptr;
+    unsigned int number = 0;
+    u64 limit = TMEM_NO_LIMIT;
+  };
+  struct Name {
+    unsigned int client;  // in clients_
+    int id;
+    std::shared_ptr<Pool> pool;
+  };
+
+  void put();
+  void get();
+  void flush_page();
+  void flush_object();
+  void shrink();
+  void set_tunable();
+  void make_pool();
+  void destroy_pool();
+  void change_clients();
+  void use_bad_id();
+  void compare_statistics();
+
+  void make_client(unsigned int slot);
+  Name *any_name();
+  Key any_key();
+  void expect(bool condition, const char *what);
+  void note(std::string text);
+  void check_budget(const char *when);
+  bool memory_failed() const { return injector.failures > failures_before_; }
+
+  const ModelOptions options_;
+  Choices &choices_;
+  scenario_env env_ = {};
+  tmem_host *host_ = nullptr;
+  std::array<Client, 3> clients_;
+  std::vector<Name> names_;
+  std::deque<Name> dead_;  // the pool is gone, the client is not
+  tmem_stats past_ = {};   // sum of what all pools have seen, past ones included
+  u64 tunables_[TMEM_TUNABLES_COUNT];
+  u64 next_tag_ = 1;
+  u64 bad_arguments_ = 0;
+  long long failures_before_ = 0;
+  unsigned int steps_ = 0;
+  unsigned int client_names_ = 0;
+  std::deque<std::string> log_;
+  std::string wrong_;
+  alignas(8) unsigned char page_[TMEM_PAGE_BYTES];
+  alignas(8) unsigned char copy_[TMEM_PAGE_BYTES];
+};
+
+}  // namespace tmem_test
+
+#endif
