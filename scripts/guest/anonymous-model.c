@@ -56,9 +56,12 @@ int main(int argc, char **argv)
 	pages = number(argv[1], "PAGES");
 	touches = number(argv[2], "TOUCHES");
 	random_state = number(argv[3], "SEED");
-	memory = mmap(NULL, pages * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	versions = calloc(pages, sizeof(*versions));
-	if (memory == MAP_FAILED || !versions)
+	/* All of us but the model's memory stays in RAM: what keeps count of lost pages must not be lost. */
+	if (!versions || mlockall(MCL_CURRENT))
+		die("cannot lock %zu versions", pages);
+	memory = mmap(NULL, pages * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
 		die("no address space for %zu pages", pages);
 	signal(SIGBUS, on_sigbus);
 	for (size_t page = 0; page < pages; page++)
