@@ -44,14 +44,6 @@ class Counters {
     return total;
   }
 
-  // Moves every sum of @other to the first row here. Nobody counts in @other any more.
-  void absorb(Counters &other) {
-    for (u32 i = 0; i < static_cast<u32>(Counter::count_); ++i) {
-      rows_[0].cell[i].fetch_add_relaxed(other.sum(static_cast<Counter>(i)));
-      for (u32 cpu = 0; cpu < other.cpus_; ++cpu) other.rows_[cpu].cell[i].store_relaxed(0);
-    }
-  }
-
  private:
   static constexpr u32 kCacheLine = 64;
   static constexpr u64 kRowBytes =

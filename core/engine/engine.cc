@@ -30,16 +30,9 @@ Result<Engine *> Engine::create(const tmem_host_ops *host) {
   if (!complete(host)) return Outcome::kBadArgument;
   void *memory = host->table_alloc(sizeof(tmem_host));
   if (!memory) return Outcome::kNoMemory;
-  void *counters = host->table_alloc(Counters::bytes_for(host->cpu_count));
-  if (!counters) {
-    host->table_free(memory, sizeof(tmem_host));
-    return Outcome::kNoMemory;
-  }
   tmem_host *engine = new (Placement{memory}) tmem_host(*host);
-  engine->retired_.adopt(counters, host->cpu_count);
   if (engine->index_.start() != Outcome::kDone) {
     engine->~tmem_host();
-    host->table_free(counters, Counters::bytes_for(host->cpu_count));
     host->table_free(memory, sizeof(tmem_host));
     return Outcome::kNoMemory;
   }
@@ -63,7 +56,6 @@ Outcome Engine::destroy() {
     host_.table_free(pool, sizeof(Pool));
     pool = next;
   }
-  host_.table_free(retired_.memory(), counter_bytes);
   const tmem_host_ops &host = host_;
   tmem_host *self = static_cast<tmem_host *>(this);
   self->~tmem_host();
@@ -186,7 +178,7 @@ Pool *Engine::acquire_pool() {
 }
 
 void Engine::retire_pool(Pool &pool) {
-  retired_.absorb(pool.counters);  // nobody else's by now: no lock
+  pool.forget();  // nobody else's by now: no lock
   Guard guard(control_lock_);
   pool.next_idle = idle_pools_;
   idle_pools_ = &pool;

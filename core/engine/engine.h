@@ -88,7 +88,6 @@ class Engine {
   Atomic<u64> tunables_[TMEM_TUNABLES_COUNT];
   Atomic<u64> bad_arguments_;
   Atomic<u64> going_away_;
-  Counters retired_;  // what pools counted that are gone
 
   Lock<Rank::kControl> control_lock_;
   Client *clients_[TMEM_CLIENTS_MAX] TMEM_GUARDED_BY(control_lock_) = {};

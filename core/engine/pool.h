@@ -78,6 +78,16 @@ class Pool {
   const u64 *uuid() const { return uuid_; }
 
   void count(Counter counter, u64 delta = 1) { counters.add(counter, delta); }
+  // What has been counted since the pool was opened.
+  u64 counted(Counter counter) const {
+    return counters.sum(counter) - earlier_[static_cast<u32>(counter)];
+  }
+  // After its end: what is counted from now on is another pool's. The cells are
+  // never cleared, so that sums over all pools ever made only grow.
+  void forget() {
+    for (u32 i = 0; i < static_cast<u32>(Counter::count_); ++i)
+      earlier_[i] = counters.sum(static_cast<Counter>(i));
+  }
 
   Counters counters;
   Lock<Rank::kPoolObjects> objects_lock;
@@ -94,6 +104,7 @@ class Pool {
 
   Atomic<u64> users_{kClosed};
   tmem_event drained_{};
+  u64 earlier_[static_cast<u32>(Counter::count_)] = {};  // counted by former pools in this memory
   u64 uuid_[2] = {};
   u32 serial_ = 0;  // never reused; part of the hash of every handle
   u32 flags_ = 0;

@@ -8,17 +8,12 @@ static u64 pages_now(const tmem_stats &s) {
          s.pages_evicted - s.pages_corrupt;
 }
 
-static void add_counters(const Counters &counters, tmem_stats &stats) {
-#define TMEM_ADD_COUNTER(name, meaning) stats.name += counters.sum(Counter::name);
-  TMEM_COUNTERS(TMEM_ADD_COUNTER)
-#undef TMEM_ADD_COUNTER
-  stats.pages_same_filled += counters.sum(Counter::level_same_filled);
-  stats.objects += counters.sum(Counter::level_objects);
-}
-
 void Engine::sum_pool(const Pool &pool, tmem_stats &stats) {
-  stats = {};
-  add_counters(pool.counters, stats);
+#define TMEM_READ_COUNTER(name, meaning) stats.name = pool.counted(Counter::name);
+  TMEM_COUNTERS(TMEM_READ_COUNTER)
+#undef TMEM_READ_COUNTER
+  stats.pages_same_filled = pool.counted(Counter::level_same_filled);
+  stats.objects = pool.counted(Counter::level_objects);
   stats.pages = pages_now(stats);
 }
 
@@ -30,13 +25,16 @@ void Engine::usage(tmem_usage &usage) const {
 void Engine::sum_all(HostStats &stats) {
   stats = {};
   u64 leaves = 0;
-  const u64 counter_bytes = Counters::bytes_for(host_.cpu_count);
-  stats.table_bytes = index_.table_bytes() + counter_bytes;
-  add_counters(retired_, stats.pages);
+  stats.table_bytes = index_.table_bytes();
   for (const Pool *pool = all_pools_.load_acquire(); pool; pool = pool->next_pool) {
-    add_counters(pool->counters, stats.pages);
-    leaves += pool->counters.sum(Counter::level_leaves);
-    stats.table_bytes += counter_bytes + sizeof(Pool);
+    const Counters &counters = pool->counters;  // former pools in this memory included
+#define TMEM_ADD_COUNTER(name, meaning) stats.pages.name += counters.sum(Counter::name);
+    TMEM_COUNTERS(TMEM_ADD_COUNTER)
+#undef TMEM_ADD_COUNTER
+    stats.pages.pages_same_filled += counters.sum(Counter::level_same_filled);
+    stats.pages.objects += counters.sum(Counter::level_objects);
+    leaves += counters.sum(Counter::level_leaves);
+    stats.table_bytes += Counters::bytes_for(host_.cpu_count) + sizeof(Pool);
     stats.pools += !pool->closed();
   }
   stats.pages.pages = pages_now(stats.pages);

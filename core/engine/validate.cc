@@ -76,7 +76,7 @@ int Engine::validate() {
     u64 in_pool = 0;
     for (const Object *object = pool->objects.front(); object; object = pool->objects.after(*object))
       in_pool++;
-    if (in_pool != pool->counters.sum(Counter::level_objects)) return 26;
+    if (in_pool != pool->counted(Counter::level_objects)) return 26;
     objects += in_pool;
   }
   if (objects != s.objects) return 27;
