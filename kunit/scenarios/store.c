@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The compressed store: sizes, packing, admission, integrity. */
+#include "scenarios.h"
+
+/* Pages of every compressed size live side by side, and half of them go again. */
+SCENARIO(every_size_comes_back)
+{
+	struct tmem_oid oid = oid_of(1);
+	unsigned int noise, round;
+	int pool, result;
+
+	if (!engine_start(env, NULL, 0))
+		return;
+	pool = new_pool(env, TMEM_POOL_PERSISTENT);
+	for (round = 0; round < 3; round++) {
+		for (noise = 0; noise <= PAGE_WORDS; noise++) {
+			if (round && noise % 2 != round % 2)
+				continue;	/* stays as it is */
+			content_fill_mixed(env->page, noise, noise + round);
+			result = tmem_put(env->client, pool, &oid, noise, env->page);
+			EXPECT_EQUAL(env, result, TMEM_OK);
+		}
+		ENGINE_CHECK(env);
+		for (noise = 0; noise <= PAGE_WORDS; noise++) {
+			/* Odd sizes were replaced in round 1, even ones in round 2. */
+			unsigned int version = noise % 2 ? (round > 0) : (round > 1 ? 2 : 0);
+
+			memset(env->page, 0xcc, TMEM_PAGE_BYTES);
+			EXPECT_EQUAL(env, tmem_get(env->client, pool, &oid, noise, env->page), TMEM_OK);
+			EXPECT(env, content_matches_mixed(env->page, noise, noise + version));
+		}
+	}
+	for (noise = 0; noise <= PAGE_WORDS; noise += 3)
+		EXPECT_EQUAL(env, tmem_flush_page(env->client, pool, &oid, noise), TMEM_OK);
+	ENGINE_CHECK(env);
+	for (noise = 0; noise <= PAGE_WORDS; noise++) {
+		result = tmem_get(env->client, pool, &oid, noise, env->page);
+		EXPECT_EQUAL(env, result, noise % 3 ? TMEM_OK : TMEM_NOT_FOUND);
+		if (!result)
+			EXPECT(env, content_matches_mixed(env->page, noise,
+							  noise + (noise % 2 ? 1 : 2)));
+	}
+	engine_stop(env);
+}
+
+SCENARIO(usage_adds_up)
+{
+	struct tmem_host_stats empty, full, after;
+	unsigned int i;
+	int pool, ephemeral;
+
+	if (!engine_start(env, NULL, 0))
+		return;
+	pool = new_pool(env, TMEM_POOL_PERSISTENT);
+	ephemeral = new_pool(env, 0);
+	tmem_host_stats(env->host, &empty);
+	EXPECT_EQUAL(env, empty.usage.frames_limit, ENGINE_FRAMES_DEFAULT / 5);
+	EXPECT_EQUAL(env, empty.usage.entries, 0);
+	for (i = 0; i < 100; i++) {
+		EXPECT_EQUAL(env, put_data(env, pool, i, i, CONTENT_TEXT, i), TMEM_OK);
+		EXPECT_EQUAL(env, put_data(env, pool, i, i + 1, CONTENT_RANDOM, i), TMEM_OK);
+		EXPECT_EQUAL(env, put_data(env, ephemeral, i, i, CONTENT_PATTERN, i), TMEM_OK);
+	}
+	tmem_host_stats(env->host, &full);
+	EXPECT_EQUAL(env, full.usage.entries, 300);
+	EXPECT_EQUAL(env, full.usage.entries_raw, 100);
+	EXPECT(env, full.usage.bytes_stored >= 100ULL * TMEM_PAGE_BYTES);
+	EXPECT(env, full.usage.bytes_stored < 200ULL * TMEM_PAGE_BYTES);
+	EXPECT(env, full.usage.frames * TMEM_PAGE_BYTES >= full.usage.bytes_stored);
+	EXPECT_EQUAL(env, full.usage.frames, injector.live_frames);
+	EXPECT(env, full.usage.frames_ephemeral > 0);
+	EXPECT(env, full.usage.frames_ephemeral < full.usage.frames);
+	EXPECT(env, full.usage.metadata_bytes > 0);
+	EXPECT_EQUAL(env, tmem_shrinkable(env->host), full.usage.frames_ephemeral);
+	EXPECT_EQUAL(env, full.pages.objects, 200);
+	EXPECT(env, full.index_bytes > empty.index_bytes);
+
+	for (i = 0; i < 100; i++) {
+		EXPECT_EQUAL(env, flush_object(env, pool, i), TMEM_OK);
+		EXPECT_EQUAL(env, get_data(env, ephemeral, i, i, CONTENT_PATTERN, i), TMEM_OK);
+	}
+	tmem_host_stats(env->host, &after);
+	EXPECT_EQUAL(env, after.usage.entries, 0);
+	EXPECT_EQUAL(env, after.usage.entries_raw, 0);
+	EXPECT_EQUAL(env, after.usage.bytes_stored, 0);
+	EXPECT_EQUAL(env, after.usage.frames, injector.live_frames);
+	EXPECT(env, after.usage.frames <= 16);
+	EXPECT_EQUAL(env, after.index_bytes, empty.index_bytes);
+	engine_stop(env);
+}
+
+SCENARIO(incompressible_pages)
+{
+	struct tmem_host_stats stats;
+	int ephemeral, persistent;
+	unsigned int i;
+
+	if (!engine_start(env, NULL, 0))
+		return;
+	ephemeral = new_pool(env, 0);
+	persistent = new_pool(env, TMEM_POOL_PERSISTENT);
+	for (i = 0; i < 30; i++) {
+		EXPECT_EQUAL(env, put_data(env, ephemeral, 1, i, CONTENT_RANDOM, i), TMEM_REFUSED_POOR);
+		EXPECT_EQUAL(env, put_data(env, ephemeral, 1, i, CONTENT_POOR, i), TMEM_REFUSED_POOR);
+		EXPECT_EQUAL(env, put_data(env, persistent, 1, i, CONTENT_RANDOM, i), TMEM_OK);
+	}
+	tmem_host_stats(env->host, &stats);
+	EXPECT_EQUAL(env, stats.usage.entries_raw, 30);
+	EXPECT_EQUAL(env, stats.usage.bytes_stored, 30 * TMEM_PAGE_BYTES);
+	/* A compressor that fails is a page that does not compress. */
+	injector.compress_fails = 1;
+	EXPECT_EQUAL(env, put_data(env, persistent, 1, 40, CONTENT_TEXT, 40), TMEM_OK);
+	EXPECT_EQUAL(env, put_data(env, ephemeral, 1, 40, CONTENT_TEXT, 40), TMEM_REFUSED_POOR);
+	injector.compress_fails = 0;
+	EXPECT_EQUAL(env, get_data(env, persistent, 1, 40, CONTENT_TEXT, 40), TMEM_OK);
+	for (i = 0; i < 30; i++)
+		EXPECT_EQUAL(env, get_data(env, persistent, 1, i, CONTENT_RANDOM, i), TMEM_OK);
+	engine_stop(env);
+}
+
+SCENARIO(admission_thresholds)
+{
+	int ephemeral, persistent;
+
+	if (!engine_start(env, NULL, 0))
+		return;
+	ephemeral = new_pool(env, 0);
+	persistent = new_pool(env, TMEM_POOL_PERSISTENT);
+	/* CONTENT_HALF compresses to a little over half, CONTENT_POOR to about 88 percent. */
+	EXPECT_EQUAL(env, put_data(env, ephemeral, 1, 1, CONTENT_HALF, 1), TMEM_OK);
+	EXPECT_EQUAL(env, tmem_tunable_set(env->host, TMEM_TUNABLE_ADMIT_EPHEMERAL_PERCENT, 40), 0);
+	EXPECT_EQUAL(env, put_data(env, ephemeral, 1, 1, CONTENT_HALF, 1), TMEM_REFUSED_POOR);
+	EXPECT_EQUAL(env, put_data(env, persistent, 1, 1, CONTENT_HALF, 1), TMEM_OK);
+	EXPECT_EQUAL(env, put_data(env, ephemeral, 1, 1, CONTENT_PATTERN, 1), TMEM_OK);
+	EXPECT_EQUAL(env, tmem_tunable_set(env->host, TMEM_TUNABLE_ADMIT_EPHEMERAL_PERCENT, 95), 0);
+	EXPECT_EQUAL(env, put_data(env, ephemeral, 1, 1, CONTENT_POOR, 1), TMEM_OK);
+	EXPECT_EQUAL(env, put_data(env, ephemeral, 1, 2, CONTENT_RANDOM, 1), TMEM_REFUSED_POOR);
+	EXPECT_EQUAL(env, get_data(env, ephemeral, 1, 1, CONTENT_POOR, 1), TMEM_OK);
+	/* At 100 an ephemeral page need only compress at all. */
+	EXPECT_EQUAL(env, tmem_tunable_set(env->host, TMEM_TUNABLE_ADMIT_EPHEMERAL_PERCENT, 100), 0);
+	EXPECT_EQUAL(env, put_data(env, ephemeral, 1, 3, CONTENT_POOR, 1), TMEM_OK);
+
+	EXPECT_EQUAL(env, tmem_tunable_set(env->host, TMEM_TUNABLE_ADMIT_PERSISTENT_PERCENT, 40), 0);
+	EXPECT_EQUAL(env, put_data(env, persistent, 1, 2, CONTENT_HALF, 1), TMEM_REFUSED_POOR);
+	EXPECT_EQUAL(env, put_data(env, persistent, 1, 3, CONTENT_RANDOM, 1), TMEM_REFUSED_POOR);
+	EXPECT_EQUAL(env, put_data(env, persistent, 1, 4, CONTENT_PATTERN, 1), TMEM_OK);
+	EXPECT_EQUAL(env, put_data(env, persistent, 1, 5, CONTENT_SAME_FILLED, 1), TMEM_OK);
+	/* What is in already stays. */
+	EXPECT_EQUAL(env, get_data(env, persistent, 1, 1, CONTENT_HALF, 1), TMEM_OK);
+	engine_stop(env);
+}
+
+/* A sound page is read whatever the switch was when it came in, and is now. */
+SCENARIO(checksum_may_be_switched)
+{
+	unsigned int put_with, get_with, kind;
+	int pool;
+
+	if (!engine_start(env, NULL, 0))
+		return;
+	pool = new_pool(env, TMEM_POOL_PERSISTENT);
+	for (put_with = 0; put_with < 2; put_with++)
+		for (get_with = 0; get_with < 2; get_with++)
+			for (kind = 0; kind < CONTENT_KINDS; kind++) {
+				tmem_tunable_set(env->host, TMEM_TUNABLE_CHECKSUM, put_with);
+				EXPECT_EQUAL(env, put_data(env, pool, 1, kind, kind, 3), TMEM_OK);
+				tmem_tunable_set(env->host, TMEM_TUNABLE_CHECKSUM, get_with);
+				EXPECT_EQUAL(env, get_data(env, pool, 1, kind, kind, 3), TMEM_OK);
+			}
+	/* On both times, a wrong checksum is seen even if the page decodes. */
+	tmem_tunable_set(env->host, TMEM_TUNABLE_CHECKSUM, 1);
+	EXPECT_EQUAL(env, put_data(env, pool, 1, 1, CONTENT_TEXT, 1), TMEM_OK);
+	injector.checksum_twist = 1;
+	EXPECT_EQUAL(env, get_data(env, pool, 1, 1, CONTENT_TEXT, 1), TMEM_CORRUPT);
+	injector.checksum_twist = 0;
+	EXPECT_EQUAL(env, get_data(env, pool, 1, 1, CONTENT_TEXT, 1), TMEM_OK);
+	engine_stop(env);
+}
+
+/* Holes left by flushes at random are filled again: by packing runs together if need be. */
+SCENARIO(holes_are_used_again)
+{
+	enum { frames = 2560, pages_max = 4000 };
+	unsigned int stored = 0, freed = 0, again = 0, i;
+	unsigned long long random = env->random;
+	struct tmem_host_stats full, after;
+	unsigned char *present;
+	int pool, result;
+
+	present = platform_allocate(2 * pages_max);
+	REQUIRE(env, present != NULL);
+	if (!engine_start(env, NULL, frames))
+		goto out;
+	pool = new_pool(env, TMEM_POOL_PERSISTENT);
+	do {
+		result = put_data(env, pool, 1, stored, stored % 2 ? CONTENT_TEXT : CONTENT_HALF, stored);
+		if (!result)
+			present[stored++] = 1;
+	} while (!result && stored < pages_max);
+	EXPECT_EQUAL(env, result, TMEM_REFUSED_BUDGET);
+	tmem_host_stats(env->host, &full);
+	EXPECT(env, full.usage.frames <= full.usage.frames_limit);
+	for (i = 0; i < stored; i++)
+		if (scenario_random(&random) & 1) {
+			EXPECT_EQUAL(env, flush_page(env, pool, 1, i), TMEM_OK);
+			present[i] = 0;
+			freed++;
+		}
+	ENGINE_CHECK(env);
+	do {
+		i = stored + again;
+		result = put_data(env, pool, 1, i, i % 2 ? CONTENT_TEXT : CONTENT_HALF, i);
+		if (!result) {
+			present[i] = 1;
+			again++;
+		}
+	} while (!result && i + 1 < 2 * pages_max);
+	EXPECT_EQUAL(env, result, TMEM_REFUSED_BUDGET);
+	EXPECT(env, again >= freed / 10 * 8);
+	ENGINE_CHECK(env);
+	for (i = 0; i < stored + again; i++)
+		EXPECT_EQUAL(env, get_data(env, pool, 1, i, i % 2 ? CONTENT_TEXT : CONTENT_HALF, i),
+			     present[i] ? TMEM_OK : TMEM_NOT_FOUND);
+	tmem_host_stats(env->host, &after);
+	EXPECT(env, after.usage.frames <= after.usage.frames_limit);
+	engine_stop(env);
+out:
+	platform_release(present);
+}
+
+/* The worst that a store of whole size classes would do is 1/2; this one must be well above. */
+SCENARIO(packing_is_dense)
+{
+	struct tmem_host_stats stats;
+	unsigned int noise, i;
+	struct tmem_oid oid = oid_of(1);
+	int pool;
+
+	if (!engine_start(env, NULL, 0))
+		return;
+	pool = new_pool(env, TMEM_POOL_PERSISTENT);
+	for (i = 0; i < 2000; i++) {
+		noise = 20 + (i * 37) % 380;
+		content_fill_mixed(env->page, noise, i);
+		EXPECT_EQUAL(env, tmem_put(env->client, pool, &oid, i, env->page), TMEM_OK);
+	}
+	tmem_host_stats(env->host, &stats);
+	EXPECT_EQUAL(env, stats.usage.entries, 2000);
+	EXPECT(env, stats.usage.bytes_stored * 100 >= stats.usage.frames * TMEM_PAGE_BYTES * 85);
+	engine_stop(env);
+}
