@@ -143,7 +143,8 @@ void Model::put() {
 
   const bool no_workspace = choices_.below(24) == 0;
   const bool frozen = tunables_[TMEM_TUNABLE_FROZEN] != 0;
-  const bool in_index_alone = tunables_[TMEM_TUNABLE_SAME_FILLED] && is_same_filled(kind);
+  const bool in_index_alone =
+      pool.persistent() && tunables_[TMEM_TUNABLE_SAME_FILLED] && is_same_filled(kind);
   const bool corrupt = options_.corrupt && choices_.below(6) == 0;
   if (corrupt) expect(tmem_debug_corrupt(host_, 1) == TMEM_OK, "pages can be corrupted");
 
@@ -557,12 +558,14 @@ bool Model::step() {
 
 bool Model::finish() {
   if (!good() || !host_) return good();
+  struct tmem_host_stats stats;
+  tmem_host_stats(host_, &stats);
+  totals_ = stats.pages;
   for (Client &client : clients_) {
     if (client.client) tmem_client_destroy(client.client);
     client.client = nullptr;
   }
   names_.clear();
-  struct tmem_host_stats stats;
   tmem_host_stats(host_, &stats);
   expect(stats.pages.pages == 0 && stats.pools == 0 && stats.clients == 0, "nothing is left");
   expect(stats.index_bytes == 0 && stats.usage.entries == 0 && stats.usage.frames == 0,

@@ -70,7 +70,8 @@ class Model {
   // What was wrong, and the operations that led there.
   std::string report() const;
   unsigned int steps() const { return steps_; }
-  u64 hits() const { return past_.gets_hit; }
+  // What the host has counted; complete after finish().
+  const tmem_stats &totals() const { return totals_; }
 
  private:
   struct Key {
@@ -129,6 +130,7 @@ class Model {
   std::array<Client, 3> clients_;
   std::vector<Name> names_;
   std::deque<Name> dead_;  // the pool is gone, the client is not
+  tmem_stats totals_ = {};
   tmem_stats past_ = {};   // sum of what all pools have seen, past ones included
   u64 tunables_[TMEM_TUNABLES_COUNT];
   u64 next_tag_ = 1;
