@@ -16,11 +16,8 @@
  * told that there is none, and the core refuses or stores raw. Every level has
  * a bounce page of its own, so reading back always works.
  *
- * CPUs come and go, but every CPU that may ever run has its buffers (36 KiB)
- * from load to unload, so a running CPU always has them. Making them as CPUs
- * come up would need a cpuhp callback that runs before the CPU does; of that
- * kind a module can register one but, on 5.10 and 6.1, not remove it again:
- * cpuhp_setup_state(CPUHP_BP_PREPARE_DYN) does not say which number it took.
+ * CPUs come and go: the buffers of a CPU (36 KiB) are made before it comes up
+ * and freed when it is dead (cpuhp), so a running CPU always has them.
  *
  * Checksum: xxh64 of lib/xxhash, folded to 32 bits. It takes 32 bytes a round
  * with four independent multiplications and is called directly. xxh32 does
@@ -28,6 +25,8 @@
  * the crypto API (an indirect call, and FPU state that an interrupt may not
  * touch) or else is a table walk several times slower.
  */
+#include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
 #include <linux/errno.h>
 #include <linux/gfp.h>
@@ -57,6 +56,7 @@ struct codec_cpu {
 };
 
 static DEFINE_PER_CPU(struct codec_cpu, codec_cpus);
+static enum cpuhp_state hotplug_state;
 
 static enum level current_level(void)
 {
@@ -161,8 +161,9 @@ unsigned int tmem_checksum(const void *data, unsigned long bytes)
 	return (u32)sum ^ (u32)(sum >> 32);
 }
 
-static void free_buffers(struct codec_cpu *cpu)
+static int free_buffers(unsigned int number)
 {
+	struct codec_cpu *cpu = per_cpu_ptr(&codec_cpus, number);
 	enum level level;
 
 	WARN_ON_ONCE(cpu->depth);
@@ -171,45 +172,66 @@ static void free_buffers(struct codec_cpu *cpu)
 	kfree(cpu->output);
 	kfree(cpu->workspace);
 	memset(cpu, 0, sizeof(*cpu));
+	return 0;
 }
 
-static bool alloc_buffers(struct codec_cpu *cpu, int node)
+static int alloc_buffers(unsigned int number)
 {
+	struct codec_cpu *cpu = per_cpu_ptr(&codec_cpus, number);
+	int node = cpu_to_node(number);
+	bool complete;
 	enum level level;
 
 	cpu->workspace = kmalloc_node(LZO1X_1_MEM_COMPRESS, GFP_KERNEL, node);
 	cpu->output = kmalloc_node(TMEM_CODEC_OUTPUT_BYTES, GFP_KERNEL, node);
-	if (!cpu->workspace || !cpu->output)
-		return false;
+	complete = cpu->workspace && cpu->output;
 	for (level = LEVEL_TASK; level < LEVELS; level++) {
 		struct page *page = alloc_pages_node(node, GFP_KERNEL, 0);
 
-		if (!page)
-			return false;
-		cpu->bounce[level] = page_address(page);
+		cpu->bounce[level] = page ? page_address(page) : NULL;
+		complete = complete && page;
 	}
-	return true;
+	if (complete)
+		return 0;
+	free_buffers(number);
+	return -ENOMEM;
+}
+
+static void free_all_buffers(void)
+{
+	unsigned int number;
+
+	for_each_possible_cpu(number)
+		free_buffers(number);
 }
 
 /**
  * tmem_codec_start - make the buffers of every CPU, present and future
  *
  * Context: Process context. May sleep.
- * Return: 0 or -ENOMEM, and then nothing is left.
+ * Return: 0 or a negative errno value, and then nothing is left.
  */
 int tmem_codec_start(void)
 {
 	unsigned int number;
+	int result = 0;
 
-	for_each_possible_cpu(number) {
-		/* The node of a CPU that is not there may not be there either. */
-		int node = cpu_online(number) ? cpu_to_node(number) : NUMA_NO_NODE;
-
-		if (!alloc_buffers(per_cpu_ptr(&codec_cpus, number), node)) {
-			tmem_codec_stop();
-			return -ENOMEM;
-		}
+	/*
+	 * The CPUs that are up are served here and not through the callback:
+	 * for this class of states 5.10 and 6.1 forget to call it for them.
+	 */
+	cpus_read_lock();
+	for_each_online_cpu(number)
+		result = result ? result : alloc_buffers(number);
+	if (!result)
+		result = cpuhp_setup_state_nocalls_cpuslocked(CPUHP_BP_PREPARE_DYN, "mm/tmem:codec",
+							      alloc_buffers, free_buffers);
+	cpus_read_unlock();
+	if (result < 0) {
+		free_all_buffers();
+		return result;
 	}
+	hotplug_state = result;
 	return 0;
 }
 
@@ -220,8 +242,6 @@ int tmem_codec_start(void)
  */
 void tmem_codec_stop(void)
 {
-	unsigned int number;
-
-	for_each_possible_cpu(number)
-		free_buffers(per_cpu_ptr(&codec_cpus, number));
+	cpuhp_remove_state_nocalls(hotplug_state);
+	free_all_buffers();
 }

@@ -61,7 +61,8 @@
  *
  * Swapoff is the exception: in 5.10 it maps what it reads without a look at
  * the uptodate flag, for us as for a disk that fails. So the page is zeroed
- * first: nobody sees a foreign page, and the line in the log says which slot.
+ * first: nobody sees a foreign page, and a line in the log says which slot.
+ * (With a corrupt page of tmpfs, swapoff tries until it is interrupted.)
  */
 #define pr_fmt(fmt) "tmem: " fmt
 
@@ -205,10 +206,12 @@ static int load(unsigned int type, pgoff_t offset, struct page *page)
 	kunmap_atomic(data);
 	if (unlikely(result == TMEM_CORRUPT)) {
 		fail_read(page);
-		pr_err_ratelimited("swap area %u, slot %lu: the stored page is corrupt; %s\n", type,
-				   offset, oom_task_origin(current) ?
-				   "swapoff gives its owners zeros" :
-				   "its readers get SIGBUS or an I/O error");
+		if (oom_task_origin(current))
+			pr_err_ratelimited("swap area %u, slot %lu: the stored page is corrupt; swapoff gives its owners zeros\n",
+					   type, offset);
+		else
+			pr_err_ratelimited("swap area %u, slot %lu: the stored page is corrupt; its readers get SIGBUS or an I/O error\n",
+					   type, offset);
 		return 0;
 	}
 	/* Not found: another frontswap backend has it, and is asked next. */
