@@ -54,6 +54,7 @@ SCENARIO(pampd_is_any_value)
 /* Every page that was created is freed, and the references of gets are given back. */
 SCENARIO(references_balance)
 {
+	struct tmem_host_stats stats;
 	struct test_pam *pam;
 	unsigned int flavour, i;
 	int pool;
@@ -63,10 +64,11 @@ SCENARIO(references_balance)
 	for (flavour = 0; flavour < POOL_FLAVOURS; flavour++) {
 		pool = new_pool(env, pool_flavours[flavour]);
 		for (i = 0; i < 40; i++) {
-			EXPECT_EQUAL(env, put_data(env, pool, i % 3, i / 2, CONTENT_TEXT, i), TMEM_OK);
-			EXPECT_EQUAL(env, get_data(env, pool, i % 3, i / 2, CONTENT_TEXT, i), TMEM_OK);
-			if (i % 4 == 0)
-				flush_page(env, pool, i % 3, i / 2);
+			/* Every other put is a duplicate, where gets leave the page. */
+			EXPECT_EQUAL(env, put_data(env, pool, i % 3, i / 6, CONTENT_TEXT, i), TMEM_OK);
+			EXPECT_EQUAL(env, get_data(env, pool, i % 3, i / 6, CONTENT_TEXT, i), TMEM_OK);
+			if (i % 7 == 0)
+				flush_page(env, pool, i % 3, i / 6);
 			EXPECT_EQUAL(env, pam->creates + pam->holds, pam->frees + pam->live);
 		}
 		flush_object(env, pool, 1);
@@ -76,6 +78,8 @@ SCENARIO(references_balance)
 	}
 	EXPECT_EQUAL(env, pam->creates + pam->holds, pam->frees);
 	EXPECT_EQUAL(env, pam->creates, 40 * POOL_FLAVOURS);
+	tmem_host_stats(env->host, &stats);
+	EXPECT(env, stats.pages.puts_replaced > 30);
 	stop_with_test_pam(env, pam);
 }
 

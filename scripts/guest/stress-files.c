@@ -22,8 +22,8 @@
 
 #include "verify.h"
 
-#define FILES 12
-#define FILE_PAGES 256
+#define FILES 10
+#define FILE_PAGES 160
 #define FILE_BYTES_MAX (FILE_PAGES * PAGE_BYTES)
 #define RUN_PAGES_MAX 32
 #define WRONG_PAGES_MAX 20

@@ -197,14 +197,18 @@ int main(int count, char **arguments)
 	seed = mix(number(arguments[3], "SEED"));
 	random_state = seed;
 	for (size_t i = 0; i < 2; i++) {
+		size_t page;
+
 		map(&areas[i], pages);
-		for (size_t page = 0; page < pages && seconds_now() < end; page++)
+		/* Where time is too short to fill it, the area is as large as what was filled. */
+		for (page = 0; page < pages && seconds_now() < end; page++)
 			rewrite(&areas[i], page);
+		areas[i].pages = page;
 	}
 	while (seconds_now() < end)
 		step();
 	for (size_t i = 0; i < 2; i++)
-		for (size_t page = 0; page < pages; page++)
+		for (size_t page = 0; page < areas[i].pages; page++)
 			check(&areas[i], page, "last");
 	printf("memory: done: operations=%llu pages_written=%llu pages_checked=%llu forks=%llu wrong_pages=%llu\n",
 	       (unsigned long long)operations, (unsigned long long)pages_written,
