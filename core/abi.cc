@@ -7,6 +7,13 @@
 #include "store/plain_page.h"
 #include "store/run.h"
 
+// The same numbers stand in glue/abi_check.c: C and C++ agree on every layout.
+static_assert(sizeof(tmem_oid) == 24 && sizeof(tmem_codec_buffers) == 24);
+static_assert(sizeof(tmem_host_ops) == 120 && sizeof(tmem_pam_ops) == 88);
+static_assert(sizeof(tmem_pam_page) == 24 && sizeof(tmem_usage) == 88);
+static_assert(sizeof(tmem_stats) == 224 && sizeof(struct tmem_host_stats) == 360);
+static_assert(sizeof(tmem_pool_info) == 272);
+
 using tmem::Engine;
 using tmem::Outcome;
 using tmem::to_abi;
