@@ -37,6 +37,7 @@ struct arena {
 	unsigned int steps;
 	unsigned int hits;
 	unsigned int stop;
+	unsigned int poor_pages;	/* the PAM refuses incompressible ephemeral pages */
 	int pool[POOL_FLAVOURS];
 	struct worker worker[WORKERS + 1];
 	struct cell cell[POOL_FLAVOURS][WORKERS][CELLS];
@@ -71,7 +72,8 @@ static void put_cell(struct worker *worker, unsigned int flavour, unsigned int n
 	int result;
 
 	/* Now and then a page that an ephemeral pool refuses. */
-	if (scenario_below(&worker->random, 16) == 0 && !(pool_flavours[flavour] & TMEM_POOL_PERSISTENT))
+	if (scenario_below(&worker->random, 16) == 0 && arena->poor_pages &&
+	    !(pool_flavours[flavour] & TMEM_POOL_PERSISTENT))
 		kind = CONTENT_RANDOM;
 	content_fill(worker->page, kind, tag);
 	store_shared(&cell->begun, version);
@@ -279,15 +281,17 @@ static int prepare_workers(struct scenario_env *env, struct arena *arena, struct
 	return 1;
 }
 
-static void run_arena(struct scenario_env *env, unsigned long long frames, unsigned int steps)
+static void run_arena(struct scenario_env *env, const struct tmem_pam_ops *pam,
+		      unsigned long long frames, unsigned int steps)
 {
 	struct arena *arena = platform_allocate(sizeof(*arena));
 	unsigned int i;
 
 	REQUIRE(env, arena != NULL);
-	if (!engine_start(env, NULL, frames))
+	if (!engine_start(env, pam, frames))
 		goto out;
 	arena->env = env;
+	arena->poor_pages = pam == tmem_compressed_pam();
 	arena->steps = steps * env->effort;
 	for (i = 0; i < POOL_FLAVOURS; i++)
 		arena->pool[i] = new_pool(env, pool_flavours[i]);
@@ -314,13 +318,18 @@ out:
 
 SCENARIO(mixed_operations)
 {
-	run_arena(env, 0, 2500);
+	run_arena(env, tmem_compressed_pam(), 0, 2500);
+}
+
+SCENARIO(mixed_operations_on_plain_pages)
+{
+	run_arena(env, tmem_plain_pam(), 600, 2000);
 }
 
 /* The same with hardly any memory: nearly every put evicts. */
 SCENARIO(eviction_races_with_gets)
 {
-	run_arena(env, 320, 2500);
+	run_arena(env, tmem_compressed_pam(), 320, 2500);
 }
 
 /* ---- Exclusive gets ------------------------------------------------------------- */
@@ -759,7 +768,7 @@ SCENARIO(clients_come_and_go)
 	for (i = 0; i < WORKERS; i++) {
 		guest[i].env = env;
 		guest[i].number = i;
-		guest[i].rounds = 40 * env->effort;
+		guest[i].rounds = 15 * env->effort;
 		guest[i].page = platform_allocate(TMEM_PAGE_BYTES);
 		EXPECT(env, guest[i].page != NULL);
 		if (guest[i].page)

@@ -134,6 +134,7 @@ extern "C" {
 
 #define SCENARIOS_CONCURRENT(X)                                                                    \
 	X(mixed_operations)                                                                        \
+	X(mixed_operations_on_plain_pages)                                                         \
 	X(exclusive_gets_race)                                                                     \
 	X(puts_of_one_handle_race)                                                                 \
 	X(flush_object_races_with_puts)                                                            \
