@@ -26,7 +26,7 @@ kernel-headers:
 		echo "make: no kernel to build for at $(KDIR): apt-get install linux-headers-$$(uname -r), or give KDIR=" >&2; \
 		exit 1; }
 
-demo check shell bench replay:
+demo check shell stress check-mutations bench replay:
 	@test -x $(top)/scripts/$@ || { echo "make: there is no scripts/$@ yet" >&2; exit 1; }
 	@$(top)/scripts/$@ $(ARGS)
 
@@ -36,6 +36,8 @@ help:
 	@echo 'make clean      remove what was built'
 	@echo 'make demo       boot a virtual machine and show the same work with and without tmem'
 	@echo 'make check      build and run every test'
+	@echo 'make stress     five minutes of mixed load on the debug kernel, every byte verified'
+	@echo 'make check-mutations  break the core on purpose, clause by clause; a test must notice'
 	@echo 'make shell      boot a virtual machine with the module loaded, for looking around'
 	@echo
 	@echo 'KDIR=DIR        build directory or headers of the kernel to build for'
@@ -43,4 +45,4 @@ help:
 	@echo 'C=1             run sparse over glue/ (the C++ core is skipped)'
 	@echo 'ARGS="..."      arguments for the script behind demo, check and shell (try ARGS=--help)'
 
-.PHONY: all modules install modules_install clean kernel-headers demo check shell bench replay help
+.PHONY: all modules install modules_install clean kernel-headers demo check shell stress check-mutations bench replay help
