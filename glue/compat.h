@@ -46,4 +46,15 @@
 #define TMEM_SHRINKER_ALLOCATED
 #endif
 
+/* 2023-04, 6.4: what a shrinker frees beyond slabs is told to reclaim by a function. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#define tmem_account_reclaimed(pages) mm_account_reclaimed_pages(pages)
+#else
+#define tmem_account_reclaimed(pages)						\
+	do {									\
+		if (current->reclaim_state)					\
+			current->reclaim_state->reclaimed_slab += (pages);	\
+	} while (0)
+#endif
+
 #endif /* TMEM_GLUE_COMPAT_H */
