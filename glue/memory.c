@@ -9,9 +9,12 @@
  * Objects and frames are asked for from reclaim, under locks and with
  * interrupts off, so an allocation never sleeps. Who may eat what:
  *
- *   ephemeral    free memory only. A clean file page is a luxury: it never
- *                touches the reserves (__GFP_NOMEMALLOC) even when the caller
- *                is reclaim, which otherwise may.
+ *   ephemeral    free memory down to half of the min watermark (__GFP_HIGH), as
+ *                any atomic allocation may, but never the reserves below that
+ *                (__GFP_NOMEMALLOC), even when the caller is reclaim. Puts come
+ *                when memory is at the watermark, by nature: stopping there
+ *                makes the store eat its own oldest pages instead of growing
+ *                (66 % fewer reads in the demo instead of 86 %).
  *   persistent   what swap-out may: PF_MEMALLOC callers reach the reserves,
  *                as the bio and the request they would need instead do.
  */
@@ -29,7 +32,7 @@ static gfp_t gfp_of(unsigned int flags)
 {
 	gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN;
 
-	return flags & TMEM_ALLOC_RESERVES ? gfp : gfp | __GFP_NOMEMALLOC;
+	return flags & TMEM_ALLOC_RESERVES ? gfp : gfp | __GFP_NOMEMALLOC | __GFP_HIGH;
 }
 
 /**
