@@ -146,6 +146,14 @@ int tmem_flush_page(tmem_client *client, int pool, const tmem_oid *oid, unsigned
   });
 }
 
+int tmem_flush_range(tmem_client *client, int pool, const tmem_oid *oid, unsigned long long first,
+                     unsigned long long last) {
+  return in_pool(client, pool, oid, [&](Engine &engine, tmem::Pool &entered) {
+    return engine.flush_range(entered, oid_of(oid), tmem::Index{first},
+                              tmem::Index{last});
+  });
+}
+
 int tmem_flush_object(tmem_client *client, int pool, const tmem_oid *oid) {
   return in_pool(client, pool, oid, [&](Engine &engine, tmem::Pool &entered) {
     return engine.flush_object(entered, oid_of(oid));

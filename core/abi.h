@@ -392,6 +392,16 @@ int tmem_flush_page(struct tmem_client *client, int pool, const struct tmem_oid 
 		    unsigned long long index);
 
 /*
+ * Removes the pages from index @first to @last, both included (none if @last
+ * is smaller); costs a lock for each 16 indices in between, stored or not, as
+ * long as the object has any page. From an ephemeral pool it may remove the
+ * whole object if the range is much wider: more than 2^20 indices, and 256 for
+ * each page stored. Counts as one flush. Results as tmem_flush_page.
+ */
+int tmem_flush_range(struct tmem_client *client, int pool, const struct tmem_oid *oid,
+		     unsigned long long first, unsigned long long last);
+
+/*
  * Removes every page of the object that was there when the call began; takes
  * no lock for longer than one leaf (16 pages). Results as tmem_flush_page.
  */
@@ -430,14 +440,14 @@ unsigned long long tmem_shrinkable(struct tmem_host *host);
 	X(gets_hit, "gets that were served")                                                       \
 	X(gets_missed, "gets that found nothing")                                                  \
 	X(gets_corrupt, "gets that found a page that could not be read back")                      \
-	X(flushes, "flushes of a page asked for")                                                  \
-	X(flushes_found, "flushes that removed a page")                                            \
-	X(flushes_missed, "flushes that found nothing")                                            \
+	X(flushes, "flushes of a page or range asked for")                                               \
+	X(flushes_found, "of these, those that removed pages")                                            \
+	X(flushes_missed, "of these, those that found nothing")                                            \
 	X(object_flushes, "flushes of an object asked for")                                        \
 	X(object_flushes_found, "flushes of an object that removed pages")                         \
 	X(object_flushes_missed, "flushes of an object that found nothing")                        \
 	X(pages_taken, "pages removed by an exclusive get")                                        \
-	X(pages_flushed, "pages removed by flush page, flush object or destroy pool")              \
+	X(pages_flushed, "pages removed by flush page, range or object, or destroy pool")              \
 	X(pages_evicted, "pages removed to make room")                                             \
 	X(pages_corrupt, "pages removed because they could not be read back")
 

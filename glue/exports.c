@@ -46,6 +46,7 @@ EXPORT_SYMBOL_GPL(tmem_destroy_pool);
 EXPORT_SYMBOL_GPL(tmem_put);
 EXPORT_SYMBOL_GPL(tmem_get);
 EXPORT_SYMBOL_GPL(tmem_flush_page);
+EXPORT_SYMBOL_GPL(tmem_flush_range);
 EXPORT_SYMBOL_GPL(tmem_flush_object);
 
 /* Memory pressure */

@@ -45,6 +45,7 @@ class Engine {
   Outcome put_nothing(Pool &pool, const Oid &oid, Index index);
   Outcome get(Pool &pool, const Oid &oid, Index index, void *page);
   Outcome flush_page(Pool &pool, const Oid &oid, Index index);
+  Outcome flush_range(Pool &pool, const Oid &oid, Index first, Index last);
   Outcome flush_object(Pool &pool, const Oid &oid);
   // Finds and enters the pool, or counts why not.
   Outcome enter(const Client &client, int id, Pool **pool);

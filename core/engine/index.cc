@@ -244,19 +244,20 @@ bool PageIndex::has_object(const Pool &pool, const Oid &oid, u64 *leaf_count, u6
   return true;
 }
 
-void PageIndex::take_leaf(Pool &pool, const Oid &oid, u64 base, TakenLeaf &taken) {
+void PageIndex::take_slots(Pool &pool, const Oid &oid, u64 base, u32 first_slot, u32 last_slot,
+                           TakenLeaf &taken) {
   u64 number;
   LeafBucket &bucket = leaf_bucket(pool, oid, base, &number);
   Loose loose(host_);
   Guard guard(bucket.lock);
   Leaf *leaf = find_leaf(bucket, pool, oid, base);
   if (!leaf) return;  // somebody emptied it meanwhile
-  for (u32 slot = 0; slot < Leaf::kSlots; ++slot)
+  for (u32 slot = first_slot; slot <= last_slot; ++slot)
     if (leaf->has(slot)) {
       taken.words[taken.count++] = leaf->at(slot);
       leaf->clear(slot);
     }
-  unlink_leaf(bucket, *leaf, loose);
+  if (leaf->empty()) unlink_leaf(bucket, *leaf, loose);
 }
 
 Maybe<Oid> PageIndex::any_object(Pool &pool) {

@@ -85,9 +85,11 @@ class PageIndex {
   // pool. True: the index's reference is now the caller's.
   bool take_if(BackReference back, Pampd pampd, Counter why);
 
-  // Takes out one leaf of the object: its oldest, or that of @base if given.
+  // The object's number of leaves, and the base of its oldest.
   bool has_object(const Pool &pool, const Oid &oid, u64 *leaf_count, u64 *oldest_base);
-  void take_leaf(Pool &pool, const Oid &oid, u64 base, TakenLeaf &taken);
+  // Takes out what the leaf of @base has in @first_slot to @last_slot.
+  void take_slots(Pool &pool, const Oid &oid, u64 base, u32 first_slot, u32 last_slot,
+                  TakenLeaf &taken);
 
   // The object id of one object of the pool. Any order.
   static Maybe<Oid> any_object(Pool &pool);

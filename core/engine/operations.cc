@@ -136,6 +136,44 @@ Outcome Engine::flush_page(Pool &pool, const Oid &oid, Index index) {
   return Outcome::kDone;
 }
 
+// Leaf by leaf of the range, whether it is there or not; gives up once the
+// object is gone, which is looked at now and then. The leaves of an object are
+// in no order, so a range much wider than the object cannot be walked by what
+// is there; ephemeral pages may go at any time, and there the whole object goes.
+Outcome Engine::flush_range(Pool &pool, const Oid &oid, Index first, Index last) {
+  constexpr u64 kLeavesBetweenLooks = 64;
+  constexpr u64 kLeavesWalked = 65536;  // a few ms
+  constexpr u64 kLeavesWalkedPerLeaf = 16;
+  const u64 first_base = first.value >> Leaf::kSlotBits;
+  const u64 last_base = last.value >> Leaf::kSlotBits;
+  const u32 slot_mask = Leaf::kSlots - 1;
+  u64 pages = 0, leaves, oldest;
+  pool.count(Counter::flushes);
+  if (first.value <= last.value && last_base - first_base > kLeavesWalked && !pool.persistent() &&
+      index_.has_object(pool, oid, &leaves, &oldest) &&
+      last_base - first_base > leaves * kLeavesWalkedPerLeaf) {
+    pages = flush_object_counted(pool, oid, Breathe::kNever);
+    pool.count(pages ? Counter::flushes_found : Counter::flushes_missed);
+    return pages ? Outcome::kDone : Outcome::kNotFound;
+  }
+  for (u64 base = first_base; first.value <= last.value; ++base) {
+    const u64 done = base - first_base;
+    if (done % kLeavesBetweenLooks == 0 && last_base - first_base > 1 &&
+        !index_.has_object(pool, oid, &leaves, &oldest))
+      break;
+    TakenLeaf taken;
+    index_.take_slots(pool, oid, base,
+                      base == first_base ? static_cast<u32>(first.value) & slot_mask : 0,
+                      base == last_base ? static_cast<u32>(last.value) & slot_mask : slot_mask, taken);
+    free_words(taken, pool);
+    pages += taken.count;
+    if (base == last_base) break;
+  }
+  pool.count(pages ? Counter::flushes_found : Counter::flushes_missed);
+  pool.count(Counter::pages_flushed, pages);
+  return pages ? Outcome::kDone : Outcome::kNotFound;
+}
+
 // Takes the object out leaf by leaf, oldest first, as many as it had at the
 // start: whoever keeps putting meanwhile cannot keep us here.
 u64 Engine::flush_object_counted(Pool &pool, const Oid &oid, Breathe breathe) {
@@ -144,7 +182,7 @@ u64 Engine::flush_object_counted(Pool &pool, const Oid &oid, Breathe breathe) {
     if (done == 0) quota = leaves;
     if (done == quota) break;
     TakenLeaf taken;
-    index_.take_leaf(pool, oid, base, taken);
+    index_.take_slots(pool, oid, base, 0, Leaf::kSlots - 1, taken);
     free_words(taken, pool);
     pages += taken.count;
     if (breathe == Breathe::kBetweenLeaves) host_.breathe();

@@ -53,7 +53,13 @@ TEST_F(ArgumentTest, RandomArgumentsDoNoHarm) {
       case 0: tmem_put(client, id, oid_or_null, odd_number(), page_or_null); break;
       case 1: tmem_get(client, id, oid_or_null, odd_number(), page_or_null); break;
       case 2: tmem_flush_page(client, id, oid_or_null, odd_number()); break;
-      case 3: tmem_flush_object(client, id, oid_or_null); break;
+      case 3: {
+        const unsigned long long first = odd_number();
+        const unsigned long long more = choices_.below(100);
+        tmem_flush_range(client, id, oid_or_null, first, first + more < first ? first : first + more);
+        tmem_flush_object(client, id, oid_or_null);
+        break;
+      }
       case 4: tmem_pool_stats(client, id, &stats); break;
       case 5:
         if (id != kept) tmem_destroy_pool(client, id);

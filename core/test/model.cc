@@ -279,6 +279,38 @@ void Model::flush_page() {
   }
 }
 
+void Model::flush_range() {
+  Name *name = any_name();
+  if (!name) return;
+  Pool &pool = *name->pool;
+  const Key key = any_key();
+  const unsigned long long first = kIndexes[key.index];
+  // Sometimes none, at the end of the index space to its end, and now and then too much to walk.
+  const unsigned int more = choices_.below(40);
+  unsigned long long last = more ? std::max(first, first + more - 1) : first - (first != 0);
+  if (!pool.persistent() && choices_.below(8) == 0) last = ~0ULL;
+  const int result =
+      tmem_flush_range(clients_[name->client].client, name->id, &kOids[key.oid], first, last);
+  note(format("flush range pool %x flags %u oid %u %llx to %llx: %s", name->id, pool.flags, key.oid,
+              first, last, name_of(result)));
+  const bool walked = last < first || (last - first) >> 4 < 65536;
+  const u64 known = std::erase_if(pool.pages, [&](const auto &page) {
+    if (!walked && page.first.oid == key.oid) return true;  // may be gone
+    const u64 index = kIndexes[page.first.index];
+    return page.first.oid == key.oid && index >= first && index <= last;
+  });
+  pool.seen.flushes++;
+  if (result == TMEM_OK) {
+    pool.seen.flushes_found++;
+    pool.seen.pages_flushed += known;  // exact in persistent pools
+    expect(known != 0, "a flush of a range finds only what was put");
+  } else {
+    pool.seen.flushes_missed++;
+    expect(result == TMEM_NOT_FOUND, "a flush of a range has one of its results");
+    expect(known == 0 || !pool.persistent(), "a flush of a range finds persistent pages");
+  }
+}
+
 void Model::flush_object() {
   Name *name = any_name();
   if (!name) return;
@@ -534,6 +566,8 @@ bool Model::step() {
     get();
   else if (what < 80)
     flush_page();
+  else if (what < 82)
+    flush_range();
   else if (what < 83)
     flush_object();
   else if (what < 86)

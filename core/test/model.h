@@ -106,6 +106,7 @@ class Model {
   void put();
   void get();
   void flush_page();
+  void flush_range();
   void flush_object();
   void shrink();
   void set_tunable();

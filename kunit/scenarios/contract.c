@@ -441,6 +441,65 @@ SCENARIO(flush_object_removes_one_object)
 	engine_stop(env);
 }
 
+/* Where the pages of the range test are: a dense run at either end of the index space. */
+static unsigned long long index_at_ends(unsigned int number)
+{
+	return number < 48 ? number : ~0ULL - (63 - number);
+}
+
+/* Exactly the range goes, whatever its edges, and nothing of another object. */
+SCENARIO(flush_range_removes_the_range)
+{
+	static const struct {
+		unsigned long long first, last;
+	} ranges[] = {
+		{ 0, 0 }, { 3, 3 }, { 15, 16 }, { 5, 40 }, { 16, 31 }, { 0, 5000 }, { 47, 5000 },
+		{ 7, 6 }, { 60, 5000 }, { ~0ULL, ~0ULL }, { ~0ULL - 20, ~0ULL }, { ~0ULL - 5, ~0ULL - 2 },
+	};
+	const struct tmem_oid oid = oid_of(1);
+	struct tmem_stats stats;
+	unsigned int flavour, r, i;
+	int pool;
+
+	if (!engine_start(env, NULL, 0))
+		return;
+	for (flavour = 0; flavour < POOL_FLAVOURS; flavour++) {
+		pool = new_pool(env, pool_flavours[flavour]);
+		for (r = 0; r < sizeof(ranges) / sizeof(ranges[0]); r++) {
+			const unsigned long long first = ranges[r].first, last = ranges[r].last;
+			unsigned int removed = 0;
+
+			for (i = 0; i < 64; i++) {
+				const unsigned long long index = index_at_ends(i);
+
+				EXPECT_EQUAL(env, put_data(env, pool, 1, index, CONTENT_PATTERN, i), TMEM_OK);
+				EXPECT_EQUAL(env, put_data(env, pool, 2, index, CONTENT_PATTERN, i), TMEM_OK);
+				removed += index >= first && index <= last;
+			}
+			EXPECT_EQUAL(env, tmem_flush_range(env->client, pool, &oid, first, last),
+				     removed ? TMEM_OK : TMEM_NOT_FOUND);
+			ENGINE_CHECK(env);
+			for (i = 0; i < 64; i++) {
+				const unsigned long long index = index_at_ends(i);
+				const int gone = index >= first && index <= last;
+
+				EXPECT_EQUAL(env, get_data(env, pool, 1, index, CONTENT_PATTERN, i),
+					     gone ? TMEM_NOT_FOUND : TMEM_OK);
+				EXPECT_EQUAL(env, get_data(env, pool, 2, index, CONTENT_PATTERN, i), TMEM_OK);
+			}
+			flush_object(env, pool, 1);
+			flush_object(env, pool, 2);
+		}
+		/* All of an object that is not there: over at once. */
+		EXPECT_EQUAL(env, tmem_flush_range(env->client, pool, &oid, 0, ~0ULL), TMEM_NOT_FOUND);
+		EXPECT_EQUAL(env, tmem_pool_stats(env->client, pool, &stats), TMEM_OK);
+		EXPECT_EQUAL(env, stats.flushes, sizeof(ranges) / sizeof(ranges[0]) + 1);
+		EXPECT_EQUAL(env, stats.flushes, stats.flushes_found + stats.flushes_missed);
+		EXPECT_EQUAL(env, tmem_destroy_pool(env->client, pool), TMEM_OK);
+	}
+	engine_stop(env);
+}
+
 /* Thousands of leaves of one object go, and the object can be used at once. */
 SCENARIO(flush_object_of_a_huge_object)
 {
