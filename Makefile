@@ -28,7 +28,7 @@ kernel-headers:
 
 demo check shell stress check-mutations bench replay:
 	@test -x $(top)/scripts/$@ || { echo "make: there is no scripts/$@ yet" >&2; exit 1; }
-	@$(top)/scripts/$@ $(ARGS)
+	@KERNEL="$(KERNEL)" $(top)/scripts/$@ $(ARGS)
 
 help:
 	@echo 'make            build tmem.ko for KDIR (default: the running kernel)'
@@ -40,6 +40,7 @@ help:
 	@echo 'make check-mutations  break the core on purpose, clause by clause; a test must notice'
 	@echo 'make shell      boot a virtual machine with the module loaded, for looking around'
 	@echo
+	@echo 'KERNEL=5.10|6.1|6.12|7.3   the kernel of the demo (default 6.1, Debian 12's own)'
 	@echo 'KDIR=DIR        build directory or headers of the kernel to build for'
 	@echo 'TMEM_DEBUG=1    build with faults on demand (debugfs: corrupt_next)'
 	@echo 'C=1             run sparse over glue/ (the C++ core is skipped)'

@@ -27,13 +27,103 @@
 #define TMEM_NO_CLEANCACHE "the kernel is built without CONFIG_CLEANCACHE"
 #endif
 
-/* 2022-01, 5.16: page waiters become folio waiters. 2022-03, 5.17: frontswap is not exported to modules. */
+/* 2022-03, 5.17: frontswap is not exported to modules. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 17, 0)
 #define TMEM_NO_FRONTSWAP "the kernel does not export frontswap_register_ops() since 5.17"
-#elif LINUX_VERSION_CODE >= KERNEL_VERSION(5, 16, 0)
-#define TMEM_NO_FRONTSWAP "the frontswap hooks are not ported to 5.16"
 #elif !IS_ENABLED(CONFIG_FRONTSWAP)
 #define TMEM_NO_FRONTSWAP "the kernel is built without CONFIG_FRONTSWAP"
+#endif
+
+/*
+ * The support table: kernels that tmem was tested on (Documentation/kernels.md).
+ * On others the module declines to load unless force=1.
+ */
+#define TMEM_KERNEL_IS(major, minor)					\
+	(LINUX_VERSION_CODE >= KERNEL_VERSION(major, minor, 0) &&	\
+	 LINUX_VERSION_CODE < KERNEL_VERSION(major, (minor) + 1, 0))
+#if !TMEM_KERNEL_IS(5, 10) && !TMEM_KERNEL_IS(6, 1) && !TMEM_KERNEL_IS(6, 12) && !TMEM_KERNEL_IS(7, 3)
+#define tmem_kernel_is_tested() false
+#else
+#define tmem_kernel_is_tested() true
+#endif
+
+/*
+ * TMEM_REDIRECTS: kernel functions can be redirected (glue/redirect.h), and are
+ * what glue/page_cache.c takes them for; else TMEM_NO_REDIRECTS says why not.
+ * 2022-12, 6.1: the folio functions of reclaim and readahead have their form.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#define TMEM_NO_REDIRECTS "redirecting functions is ported to 6.1 and later"
+#elif !IS_ENABLED(CONFIG_X86_64)
+#define TMEM_NO_REDIRECTS "redirecting functions is ported to x86-64"
+#elif !IS_ENABLED(CONFIG_DYNAMIC_FTRACE_WITH_ARGS) || !IS_ENABLED(CONFIG_KPROBES) || \
+	!IS_ENABLED(CONFIG_HAVE_STATIC_CALL) || !IS_ENABLED(CONFIG_TRACEPOINTS)
+#define TMEM_NO_REDIRECTS "the kernel is built without ftrace, kprobes or static calls"
+#else
+#define TMEM_REDIRECTS
+#endif
+
+/* 2022-11, 6.2: one name for what a handler may do to the registers. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#define tmem_ftrace_return_to(registers, address) \
+	ftrace_regs_set_instruction_pointer(registers, address)
+#else
+#define tmem_ftrace_return_to(registers, address) ftrace_instruction_pointer_set(registers, address)
+#endif
+
+/* 2026, 7.x: the last byte to truncate is unsigned. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+#define tmem_truncate_last_t uoff_t
+#else
+#define tmem_truncate_last_t loff_t
+#endif
+
+/* 2023-07, 6.6: a freeze names its holder; 2025-04, 6.16: and may have an owner. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+#define tmem_freeze_super(super) freeze_super(super, FREEZE_HOLDER_KERNEL, NULL)
+#define tmem_thaw_super(super) thaw_super(super, FREEZE_HOLDER_KERNEL, NULL)
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+#define tmem_freeze_super(super) freeze_super(super, FREEZE_HOLDER_KERNEL)
+#define tmem_thaw_super(super) thaw_super(super, FREEZE_HOLDER_KERNEL)
+#else
+#define tmem_freeze_super(super) freeze_super(super)
+#define tmem_thaw_super(super) thaw_super(super)
+#endif
+
+/*
+ * The functions through which pages are swapped, where they are redirected:
+ * 2023-08, 6.6: frontswap is removed, zswap is called directly; 2024-01, 6.8:
+ * zswap is asked by folio. 2025, 6.17: zswap_load() returns an errno value and unlocks.
+ */
+#ifdef TMEM_REDIRECTS
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#define TMEM_REDIRECT_ZSWAP
+#elif LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define TMEM_REDIRECT_FRONTSWAP
+#endif
+#endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
+#define TMEM_ZSWAP_LOAD_UNLOCKS
+#endif
+
+/* 2020-12, 5.11: a page can be mapped for a moment without stopping preemption. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0)
+#define tmem_map_page(page) kmap_local_page(page)
+#define tmem_unmap_page(data) kunmap_local(data)
+#else
+#define tmem_map_page(page) kmap_atomic(page)
+#define tmem_unmap_page(data) kunmap_atomic(data)
+#endif
+
+/* 2022-01, 5.16: waiters for a page wait for its folio. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 16, 0)
+#define tmem_queue_for(queued, of_page) ((queued)->folio = page_folio(of_page))
+#define tmem_queued_page(queued) (&(queued)->folio->page)
+#define tmem_add_wait_queue(page, entry) folio_add_wait_queue(page_folio(page), entry)
+#else
+#define tmem_queue_for(queued, of_page) ((queued)->page = (of_page))
+#define tmem_queued_page(queued) ((queued)->page)
+#define tmem_add_wait_queue(page, entry) add_page_wait_queue(page, entry)
 #endif
 
 /* 2022-10, 6.0: register_shrinker() takes a name. */

@@ -5,6 +5,8 @@
  *   counters       "name value" lines: all of struct tmem_host_stats
  *   pools          a paragraph for each pool: who, which kind, every counter
  *   tunables       "name value" lines
+ *   page_cache     "name value" lines: what the redirected page-cache functions
+ *                  saw and did (glue/page_cache.h); empty with other hooks
  *   corrupt_next   (TMEM_DEBUG builds) write N: the next N pages that are
  *                  stored get one bit flipped, to see what a bad RAM cell does
  *
@@ -81,6 +83,18 @@ static int tunables_show(struct seq_file *file, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(tunables);
 
+static int page_cache_show(struct seq_file *file, void *unused)
+{
+	unsigned int number = 0;
+	unsigned long count;
+	const char *name;
+
+	while (tmem_page_cache_event_next(number++, &name, &count))
+		show(file, name, count);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(page_cache);
+
 #ifdef TMEM_DEBUG
 static int corrupt_next_set(void *host, u64 count)
 {
@@ -100,6 +114,7 @@ void tmem_debugfs_start(struct tmem_host *host)
 	directory = debugfs_create_dir("tmem", NULL);
 	debugfs_create_file("counters", 0400, directory, host, &counters_fops);
 	debugfs_create_file("pools", 0400, directory, host, &pools_fops);
+	debugfs_create_file("page_cache", 0400, directory, host, &page_cache_fops);
 	debugfs_create_file("tunables", 0400, directory, host, &tunables_fops);
 #ifdef TMEM_DEBUG
 	debugfs_create_file("corrupt_next", 0200, directory, host, &corrupt_next_fops);

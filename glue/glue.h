@@ -11,7 +11,9 @@
  *   sysfs.c        /sys/kernel/mm/tmem
  *   debugfs.c      /sys/kernel/debug/tmem
  *   cleancache.c   hook family: clean file pages, native interface
- *   frontswap.c    hook family: swapped-out pages, native interface
+ *   page_cache.c   hook family: clean file pages, redirected functions (page_cache.h)
+ *   frontswap.c    hook family: swapped-out pages, native interface (swap_area.h)
+ *   swap_redirect.c  hook family: swapped-out pages, redirected functions (redirect.h)
  *
  * Each part keeps what it is given at start; there is no state shared by all.
  */
@@ -29,6 +31,7 @@ struct tmem_parameters {
 	const struct tmem_pam_ops *(*pam)(void);
 	bool cleancache;
 	bool frontswap;
+	bool force;		/* go on a kernel that is not in the support table */
 };
 
 const struct tmem_parameters *tmem_parameters(void);
@@ -87,5 +90,12 @@ struct tmem_attachment {
 
 struct tmem_attachment tmem_cleancache_attach(struct tmem_client *client);
 struct tmem_attachment tmem_frontswap_attach(struct tmem_client *client);
+
+struct tmem_attachment tmem_page_cache_attach(struct tmem_client *client);
+void tmem_page_cache_detach(void);
+bool tmem_page_cache_event_next(unsigned int number, const char **name, unsigned long *count);
+
+struct tmem_attachment tmem_swap_redirect_attach(struct tmem_client *client);
+void tmem_swap_redirect_detach(void);
 
 #endif /* TMEM_GLUE_GLUE_H */

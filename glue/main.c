@@ -6,7 +6,8 @@
  * the faces (shrinker, sysfs, debugfs), then the hooks. A failure on the way
  * undoes what was done, in reverse, and says in one line what failed. The
  * hooks come last because the native ones cannot be taken back: from then on
- * nothing may fail, and the module pins itself.
+ * nothing may fail, and the module pins itself. Redirected functions can: they
+ * go first when the module is unloaded, which pages that only we have prevent.
  */
 #define pr_fmt(fmt) "tmem: " fmt
 
@@ -15,7 +16,9 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/printk.h>
+#include <generated/utsrelease.h>
 
+#include "compat.h"
 #include "glue.h"
 
 static struct tmem_host *host;
@@ -48,6 +51,21 @@ static int __init start_host(const struct tmem_parameters *parameters)
 	return error;
 }
 
+/* Each kernel has at most one of the two; where it has neither, the later one knows best why. */
+static struct tmem_attachment __init attach_file_pages(void)
+{
+	struct tmem_attachment native = tmem_cleancache_attach(client);
+
+	return native.attached ? native : tmem_page_cache_attach(client);
+}
+
+static struct tmem_attachment __init attach_swap_pages(void)
+{
+	struct tmem_attachment native = tmem_frontswap_attach(client);
+
+	return native.attached ? native : tmem_swap_redirect_attach(client);
+}
+
 static void __init attach(const struct tmem_parameters *parameters)
 {
 	struct tmem_attachment file = { .how = "cleancache=0" };
@@ -56,9 +74,9 @@ static void __init attach(const struct tmem_parameters *parameters)
 	/* A hook may run before its registration returns: pinned first. */
 	__module_get(THIS_MODULE);
 	if (parameters->cleancache)
-		file = tmem_cleancache_attach(client);
+		file = attach_file_pages();
 	if (parameters->frontswap)
-		swap = tmem_frontswap_attach(client);
+		swap = attach_swap_pages();
 	if (!file.permanent && !swap.permanent)
 		module_put(THIS_MODULE);
 
@@ -79,6 +97,13 @@ static int __init tmem_init(void)
 
 	if (!parameters)
 		goto failed;
+
+	step = "kernel";
+	if (!tmem_kernel_is_tested() && !parameters->force) {
+		pr_err("not tested on Linux %s; the kernels that are: 5.10, 6.1, 6.12, 7.3; load with force=1 to use it all the same\n",
+		       UTS_RELEASE);
+		goto failed;
+	}
 
 	step = "object caches";
 	error = tmem_memory_start();
@@ -127,6 +152,8 @@ failed:
 
 static void __exit tmem_exit(void)
 {
+	tmem_page_cache_detach();
+	tmem_swap_redirect_detach();
 	tmem_debugfs_stop();
 	tmem_sysfs_stop();
 	tmem_shrinker_stop();

@@ -131,6 +131,9 @@ MODULE_PARM_DESC(cleancache, "keep clean file pages, 0 or 1 (default 1)");
 module_param_cb(frontswap, &switch_ops, &parameters.frontswap, 0444);
 MODULE_PARM_DESC(frontswap, "keep swapped-out pages, 0 or 1 (default 1)");
 
+module_param_cb(force, &switch_ops, &parameters.force, 0444);
+MODULE_PARM_DESC(force, "load on a kernel that tmem was not tested on, 0 or 1 (default 0)");
+
 static int pam_set(const char *text, const struct kernel_param *param)
 {
 	if (sysfs_streq(text, "compressed")) {

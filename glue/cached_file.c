@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * cached_file.c - one record for each file that has, or may have, pages stored.
+ *
+ * Most files that the kernel truncates, dirties or forgets have nothing in
+ * tmem, and the hooks on those paths must find that out quickly: one lookup,
+ * without a lock, of the mapping's address. A file with a record costs a call
+ * of the core besides.
+ *
+ * Why the record can be used without a reference. Who puts or fills holds the
+ * lock of a folio that is in the page cache of the file; who truncates or
+ * invalidates has the inode pinned. The record ends in clear_inode(), which
+ * comes when nobody has the inode and its page cache is empty. The tracepoints
+ * come under the lock of the page cache and are inside an RCU read side.
+ */
+#include "compat.h"
+
+#ifdef TMEM_REDIRECTS
+
+#include <linux/rhashtable.h>
+#include <linux/slab.h>
+
+#include "page_cache.h"
+
+static const struct rhashtable_params by_mapping = {
+	.key_len = sizeof(struct address_space *),
+	.key_offset = offsetof(struct tmem_cached_file, mapping),
+	.head_offset = offsetof(struct tmem_cached_file, node),
+	.automatic_shrinking = true,
+};
+
+static struct rhashtable files;
+static struct tmem_client *client_of_files;
+
+/**
+ * tmem_cached_file_start - make the table
+ * @client: owns the pools that the records name
+ *
+ * Context: Process context. May sleep.
+ * Return: 0 or a negative errno value.
+ */
+int tmem_cached_file_start(struct tmem_client *client)
+{
+	client_of_files = client;
+	return rhashtable_init(&files, &by_mapping);
+}
+
+static void free_file(void *file, void *unused)
+{
+	kfree(file);
+}
+
+/**
+ * tmem_cached_file_stop - drop all records; their pages go with their pools
+ *
+ * Context: Process context. May sleep. No hook is left.
+ */
+void tmem_cached_file_stop(void)
+{
+	rhashtable_free_and_destroy(&files, free_file, NULL);
+}
+
+/**
+ * tmem_cached_file_find - the record of a file
+ * @mapping: the file's
+ *
+ * Context: Any. See the head of this file for how long the result is good.
+ * Return: The record, or NULL: tmem has no page of this file.
+ */
+struct tmem_cached_file *tmem_cached_file_find(struct address_space *mapping)
+{
+	return rhashtable_lookup_fast(&files, &mapping, by_mapping);
+}
+
+/**
+ * tmem_cached_file_make - the record of a file, made if there is none
+ * @mapping: the file's
+ * @pool: its file system's
+ * @gfp: how to allocate
+ *
+ * Context: As @gfp says.
+ * Return: The record, or NULL: no memory.
+ */
+struct tmem_cached_file *tmem_cached_file_make(struct address_space *mapping, int pool, gfp_t gfp)
+{
+	struct tmem_cached_file *file = tmem_cached_file_find(mapping), *other;
+
+	if (file)
+		return file;
+	file = kzalloc(sizeof(*file), gfp);
+	if (!file)
+		return NULL;
+	file->mapping = mapping;
+	file->oid.word[0] = (unsigned long)mapping;
+	file->oid.word[1] = mapping->host->i_ino;
+	file->oid.word[2] = mapping->host->i_generation;
+	file->pool = pool;
+	atomic_long_set(&file->highest, -1);
+	rcu_read_lock();
+	other = rhashtable_lookup_get_insert_fast(&files, &file->node, by_mapping);
+	rcu_read_unlock();
+	if (other) {
+		kfree(file);
+		return IS_ERR(other) ? NULL : other;
+	}
+	return file;
+}
+
+/**
+ * tmem_cached_file_forget - the inode ends: its pages and its record go
+ * @mapping: the file's; its page cache is empty
+ *
+ * Context: Process context.
+ */
+void tmem_cached_file_forget(struct address_space *mapping)
+{
+	struct tmem_cached_file *file = tmem_cached_file_find(mapping);
+
+	if (!file || rhashtable_remove_fast(&files, &file->node, by_mapping))
+		return;
+	tmem_flush_object(client_of_files, file->pool, &file->oid);
+	kfree_rcu(file, rcu);
+}
+
+static void raise_highest(struct tmem_cached_file *file, pgoff_t index)
+{
+	long highest = atomic_long_read(&file->highest);
+
+	while (highest < (long)index &&
+	       !atomic_long_try_cmpxchg(&file->highest, &highest, index))
+		;
+}
+
+/**
+ * tmem_cached_file_put - put one page
+ * @file: its file
+ * @index: its index
+ * @data: its 4096 bytes
+ *
+ * Context: Any but NMI. The folio is locked.
+ * Return: As tmem_put().
+ */
+int tmem_cached_file_put(struct tmem_cached_file *file, pgoff_t index, const void *data)
+{
+	raise_highest(file, index);
+	return tmem_put(client_of_files, file->pool, &file->oid, index, data);
+}
+
+/**
+ * tmem_cached_file_get - get one page; tmem then has it no more
+ * @file: its file
+ * @index: its index
+ * @data: 4096 bytes
+ *
+ * Context: Any but NMI. The folio is locked.
+ * Return: As tmem_get().
+ */
+int tmem_cached_file_get(struct tmem_cached_file *file, pgoff_t index, void *data)
+{
+	return tmem_get(client_of_files, file->pool, &file->oid, index, data);
+}
+
+/**
+ * tmem_cached_file_flush - remove the pages of a range
+ * @file: their file
+ * @first: first index
+ * @last: last index; may be far beyond the end of the file
+ *
+ * Context: Any but NMI.
+ */
+void tmem_cached_file_flush(struct tmem_cached_file *file, pgoff_t first, pgoff_t last)
+{
+	long highest = atomic_long_read(&file->highest);
+
+	if (highest < 0 || first > (pgoff_t)highest)
+		return;
+	last = min_t(pgoff_t, last, highest);
+	if (!first && last == (pgoff_t)highest)
+		tmem_flush_object(client_of_files, file->pool, &file->oid);
+	else
+		tmem_flush_range(client_of_files, file->pool, &file->oid, first, last);
+}
+
+#endif /* TMEM_REDIRECTS */

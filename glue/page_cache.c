@@ -1,0 +1,642 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * page_cache.c - hook family: clean file pages, by redirected functions.
+ *
+ * For kernels without cleancache. Where the page cache loses a folio to
+ * reclaim, its pages are put; where it is about to read a folio from the disk,
+ * they are got back; wherever the file changes otherwise, they are flushed.
+ *
+ *	__remove_mapping                 reclaim drops a folio        put before, flush if it stays
+ *	read_pages                       readahead reads folios       get each, the rest is read
+ *	filemap_read_folio               one folio is read            get
+ *	truncate_inode_pages_range       truncate, punch, collapse    bar, flush before and after
+ *	invalidate_inode_pages2_range    direct I/O, before and after bar, taint, flush before and after
+ *	clear_inode                      the inode ends               flush the object
+ *	generic_shutdown_super           the file system ends         destroy the pool
+ *	mm_filemap_delete_from_page_cache (tracepoint)  any removal   flush, unless it is our put's
+ *	writeback_dirty_folio (tracepoint)              clean -> dirty  flush
+ *
+ * The invariant is in page_cache.h. How it is kept:
+ *
+ * Put. Reclaim has the folio locked, isolated, unmapped; it is uptodate and
+ * clean. We put first and let the kernel remove it then, which it does only
+ * if nobody has another reference and nobody dirtied it: the kernel's own
+ * proof that what we put is still what the file system has. If it does not,
+ * we flush. While it is under way, the removal's tracepoint must know that
+ * this removal is ours: the folio's address is in a small table (removals).
+ *
+ * Every other removal flushes; every first dirtying flushes. So a page that is
+ * written while it is in the page cache, whoever writes it, is not in tmem by
+ * the time it leaves.
+ *
+ * Get. Only into a folio that is in the page cache, locked and not uptodate:
+ * whoever truncates must wait for that lock and then removes the folio. To
+ * look into tmem first and add the folio afterwards would let a truncation
+ * slip in between.
+ *
+ * What changes the file without a folio in the page cache:
+ *
+ * - Truncation and its relatives flush the range, before and after they remove
+ *   the folios. In between, gets from that file are barred: the file system
+ *   may already have changed what is below, or be about to (btrfs holds no
+ *   lock there against readers). A put that races with the removal has the
+ *   folio's lock, for which the removal waits, so flushing afterwards sees it.
+ * - Direct writes invalidate the range before, which we treat the same. But
+ *   until the write has completed, a reader may fetch old data, and reclaim
+ *   put it; the invalidation after completion is left out by the kernel when
+ *   the page cache is empty (7.3, asynchronous completion). So the file is
+ *   tainted from the invalidation on: nothing is put until its i_rwsem could
+ *   be had while no direct I/O was counted. A direct writer holds i_rwsem from
+ *   before the invalidation until it is counted, so none can be missed. That
+ *   is also why kiocb_invalidate_post_direct_write() needs no hook.
+ * - The end of the file. Readahead that races with a truncation can leave
+ *   uptodate folios beyond the new end, with data of another file even (ext4
+ *   with blocks smaller than pages reuses a stale mapping). The kernel never
+ *   shows them, and loses them before the file can grow again; we would keep
+ *   them. So pages wholly beyond the end are neither put nor filled in.
+ *
+ * Memory cgroups. A page in tmem is charged to nobody. A folio is charged to
+ * who reads it in, before we fill it, as if it came from the disk; and who may
+ * not read the file never gets as far as a folio of it.
+ */
+#define pr_fmt(fmt) "tmem: " fmt
+
+#include "compat.h"
+#include "glue.h"
+
+#ifndef TMEM_REDIRECTS
+
+/**
+ * tmem_page_cache_attach - say why there is nothing to attach to
+ * @client: unused
+ *
+ * Context: Any.
+ * Return: Not attached.
+ */
+struct tmem_attachment tmem_page_cache_attach(struct tmem_client *client)
+{
+	return (struct tmem_attachment){ .how = TMEM_NO_REDIRECTS };
+}
+
+/**
+ * tmem_page_cache_detach - nothing was attached
+ *
+ * Context: Any.
+ */
+void tmem_page_cache_detach(void)
+{
+}
+
+/**
+ * tmem_page_cache_event_next - there are no events
+ * @number: unused
+ * @name: unused
+ * @count: unused
+ *
+ * Context: Any.
+ * Return: false.
+ */
+bool tmem_page_cache_event_next(unsigned int number, const char **name, unsigned long *count)
+{
+	return false;
+}
+
+#else
+
+#include <linux/delay.h>
+#include <linux/hash.h>
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/printk.h>
+#include <linux/slab.h>
+
+#include "page_cache.h"
+#include "redirect.h"
+
+DEFINE_PER_CPU(struct tmem_page_cache_events, tmem_page_cache_events);
+
+static bool working;		/* puts and gets are wanted */
+
+/* ---- removals of ours that are under way ---- */
+
+#define REMOVAL_BITS 10
+static struct folio *removals[1 << REMOVAL_BITS];
+
+static struct folio **removal_slot(struct folio *folio)
+{
+	return &removals[hash_ptr(folio, REMOVAL_BITS)];
+}
+
+/* Does not wait for a slot that another folio has: there are far more slots than CPUs. */
+static bool removal_begin(struct folio *folio)
+{
+	return !cmpxchg(removal_slot(folio), NULL, folio);
+}
+
+static void removal_end(struct folio *folio)
+{
+	smp_store_release(removal_slot(folio), NULL);
+}
+
+static bool removal_is_ours(struct folio *folio)
+{
+	return READ_ONCE(*removal_slot(folio)) == folio;
+}
+
+/* ---- files that are being truncated or invalidated ---- */
+
+#define BAR_BITS 10
+static atomic_t bars[1 << BAR_BITS];	/* by mapping; two files may share one, and wait for each other's */
+
+static atomic_t *bar_of(struct address_space *mapping)
+{
+	return &bars[hash_ptr(mapping, BAR_BITS)];
+}
+
+static void bar(struct address_space *mapping)
+{
+	atomic_inc(bar_of(mapping));
+	/* Either a get that sees no bar has its folio in the page cache before we look there, or it sees the bar. */
+	smp_mb__after_atomic();
+}
+
+static void unbar(struct address_space *mapping)
+{
+	smp_mb__before_atomic();
+	atomic_dec(bar_of(mapping));
+}
+
+static bool is_barred(struct address_space *mapping)
+{
+	smp_mb();
+	return atomic_read(bar_of(mapping)) && !tmem_left_out("bar");
+}
+
+/* ---- who takes part ---- */
+
+/* Whether every way to change this file's pages is one that we see. */
+static bool takes_part(const struct address_space *mapping)
+{
+	const struct inode *inode = mapping->host;
+
+	return inode && S_ISREG(inode->i_mode) && mapping == &inode->i_data &&
+	       inode->i_mapping == mapping && !IS_DAX(inode) && !IS_ENCRYPTED(inode) &&
+	       !IS_VERITY(inode) && !IS_SWAPFILE(inode);
+}
+
+/* Nothing is known to be wrong with the folio, and nobody but reclaim has it. */
+static bool is_settled(struct address_space *mapping, struct folio *folio)
+{
+	return folio_test_uptodate(folio) && !folio_test_dirty(folio) &&
+	       !folio_test_writeback(folio) && !folio_test_private(folio) &&
+	       !folio_mapped(folio) && !folio_test_hwpoison(folio) &&
+	       !mapping_exiting(mapping) && !mapping->wb_err &&
+	       folio_ref_count(folio) == 1 + folio_nr_pages(folio);
+}
+
+/* Pages that the file has, a partial last one included. */
+static pgoff_t file_pages(const struct address_space *mapping)
+{
+	if (tmem_left_out("end_of_file"))
+		return ULONG_MAX;
+	return DIV_ROUND_UP_ULL(i_size_read(mapping->host), PAGE_SIZE);
+}
+
+/* The record of a file that reclaim takes a folio of; made now if it has none. */
+static struct tmem_cached_file *file_to_put_to(struct address_space *mapping)
+{
+	struct tmem_cached_file *file = tmem_cached_file_find(mapping);
+	int pool;
+
+	if (file)
+		return file;
+	pool = tmem_cached_super_pool(mapping->host->i_sb);
+	if (pool < 0) {
+		tmem_cached_super_want(mapping->host->i_sb);
+		tmem_saw(folios_ineligible);
+		return NULL;
+	}
+	file = tmem_cached_file_make(mapping, pool, GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
+	if (!file)
+		tmem_saw(folios_crowded);
+	return file;
+}
+
+/* ---- direct I/O ---- */
+
+/* Direct I/O to the file may follow. Sleeps. */
+static void taint(struct address_space *mapping)
+{
+	struct tmem_cached_file *file = tmem_cached_file_find(mapping);
+
+	if (tmem_left_out("direct_io"))
+		return;
+	if (!file) {
+		int pool = tmem_cached_super_pool(mapping->host->i_sb);
+
+		/*
+		 * Not adopted: the file system will be frozen before it is, and
+		 * the freeze waits for this I/O.
+		 */
+		if (pool < 0)
+			return;
+		/* It must not fail: the table may be busy growing. */
+		while (!(file = tmem_cached_file_make(mapping, pool, GFP_NOFS | __GFP_NOFAIL)))
+			msleep(1);
+	}
+	WRITE_ONCE(file->tainted, true);
+}
+
+/* Whether direct I/O may be under way; finds out if it has ended. Does not wait. */
+static bool is_tainted(struct tmem_cached_file *file, struct inode *inode)
+{
+	if (!READ_ONCE(file->tainted))
+		return false;
+	if (!inode_trylock(inode))
+		return true;
+	if (!atomic_read(&inode->i_dio_count))
+		WRITE_ONCE(file->tainted, false);
+	inode_unlock(inode);
+	return READ_ONCE(file->tainted);
+}
+
+/* ---- put ---- */
+
+/* True if any page of the folio is now in tmem; then the removal is registered as ours. */
+static bool put_folio(struct address_space *mapping, struct folio *folio)
+{
+	const unsigned long count = folio_nr_pages(folio);
+	const pgoff_t end = file_pages(mapping);
+	struct tmem_cached_file *file;
+	unsigned long i, stored = 0;
+
+	tmem_saw(folios_reclaimed);
+	if (!takes_part(mapping)) {
+		tmem_saw(folios_ineligible);
+		return false;
+	}
+	if (!is_settled(mapping, folio)) {
+		tmem_saw(folios_unsettled);
+		return false;
+	}
+	file = file_to_put_to(mapping);
+	if (!file)
+		return false;
+	if (is_tainted(file, mapping->host)) {
+		tmem_saw(folios_tainted);
+		return false;
+	}
+	if (!removal_begin(folio)) {
+		tmem_saw(folios_crowded);
+		return false;
+	}
+	for (i = 0; i < count; i++) {
+		void *data;
+
+		if (folio->index + i >= end) {
+			tmem_saw(pages_beyond_end);
+			break;
+		}
+		data = tmem_map_page(folio_page(folio, i));
+		stored += tmem_cached_file_put(file, folio->index + i, data) == TMEM_OK;
+		tmem_unmap_page(data);
+	}
+	/* What an earlier put may have left is not what the file has there now. */
+	if (i < count)
+		tmem_cached_file_flush(file, folio->index + i, folio->index + count - 1);
+	if (!stored) {
+		removal_end(folio);
+		return false;
+	}
+	tmem_saw(folios_put);
+	return true;
+}
+
+TMEM_ORIGINAL(int, __remove_mapping, (struct address_space *mapping, struct folio *folio,
+				      bool reclaimed, struct mem_cgroup *target));
+static int our___remove_mapping(struct address_space *mapping, struct folio *folio, bool reclaimed,
+				struct mem_cgroup *target)
+{
+	bool put = false;
+	int removed;
+
+	tmem_hook_enter();
+	if (reclaimed && READ_ONCE(working) && !folio_test_swapcache(folio) &&
+	    !folio_test_swapbacked(folio))
+		put = put_folio(mapping, folio);
+	removed = static_call(original___remove_mapping)(mapping, folio, reclaimed, target);
+	if (put) {
+		/* Once it is removed, neither folio nor mapping may be looked at: only the address. */
+		if (!removed && !tmem_left_out("undo")) {
+			struct tmem_cached_file *file = tmem_cached_file_find(mapping);
+
+			if (file)
+				tmem_cached_file_flush(file, folio->index,
+						       folio->index + folio_nr_pages(folio) - 1);
+			tmem_saw(folios_undone);
+		}
+		removal_end(folio);
+	}
+	tmem_hook_leave();
+	return removed;
+}
+
+/* ---- get ---- */
+
+/* Fills a locked folio of the page cache, all of it or not at all. Marks it uptodate, does not unlock it. */
+static bool fill_folio(struct tmem_cached_file *file, struct address_space *mapping,
+		       struct folio *folio)
+{
+	const unsigned long count = folio_nr_pages(folio);
+	unsigned long i;
+
+	if (folio_test_uptodate(folio) || folio_test_dirty(folio) || folio_test_private(folio) ||
+	    folio_test_writeback(folio) || !takes_part(mapping))
+		return false;
+	if (folio->index + count > file_pages(mapping)) {
+		tmem_saw(pages_beyond_end);
+		return false;
+	}
+	if (is_barred(mapping)) {
+		tmem_saw(folios_barred);
+		return false;
+	}
+	for (i = 0; i < count; i++) {
+		void *data = tmem_map_page(folio_page(folio, i));
+		int result = tmem_cached_file_get(file, folio->index + i, data);
+
+		tmem_unmap_page(data);
+		if (result != TMEM_OK) {
+			/* What was got so far is gone from tmem, and will be read from the disk. */
+			if (i)
+				tmem_saw(folios_partly_there);
+			return false;
+		}
+	}
+	flush_dcache_folio(folio);
+	folio_mark_uptodate(folio);
+	tmem_saw(folios_filled);
+	return true;
+}
+
+TMEM_ORIGINAL(void, read_pages, (struct readahead_control *control));
+
+/* Lets the kernel read @count pages from @index on, which are some of @control's. */
+static void read_some(const struct readahead_control *control, pgoff_t index, unsigned int count)
+{
+	struct readahead_control some = *control;
+
+	some._index = index;
+	some._nr_pages = count;
+	some._batch_count = 0;
+	static_call(original_read_pages)(&some);
+}
+
+/*
+ * The folios of @control are in the page cache, locked, each with a reference
+ * for us. Those that tmem has are filled and let go; each run of others goes to
+ * the kernel, in order.
+ */
+static void read_or_fill(struct readahead_control *control, struct tmem_cached_file *file)
+{
+	struct address_space *mapping = control->mapping;
+	const pgoff_t end = control->_index + control->_nr_pages;
+	pgoff_t index = control->_index, unread = index;
+
+	while (index < end) {
+		struct folio *folio = xa_load(&mapping->i_pages, index);
+		unsigned long count;
+
+		if (WARN_ON_ONCE(!folio || xa_is_value(folio)))
+			break;
+		count = folio_nr_pages(folio);
+		if (fill_folio(file, mapping, folio)) {
+			if (unread < index)
+				read_some(control, unread, index - unread);
+			folio_unlock(folio);
+			folio_put(folio);
+			unread = index + count;
+		}
+		index += count;
+	}
+	control->_batch_count = 0;
+	control->_index = unread;
+	control->_nr_pages = end - unread;
+	if (unread < end)
+		static_call(original_read_pages)(control);
+	else
+		control->_workingset = false;
+}
+
+static void our_read_pages(struct readahead_control *control)
+{
+	struct tmem_cached_file *file = NULL;
+
+	tmem_hook_enter();
+	if (READ_ONCE(working) && control->_nr_pages)
+		file = tmem_cached_file_find(control->mapping);
+	if (file)
+		read_or_fill(control, file);
+	else
+		static_call(original_read_pages)(control);
+	tmem_hook_leave();
+}
+
+TMEM_ORIGINAL(int, filemap_read_folio, (struct file *opened, filler_t filler, struct folio *folio));
+static int our_filemap_read_folio(struct file *opened, filler_t filler, struct folio *folio)
+{
+	struct address_space *mapping = folio->mapping;
+	struct tmem_cached_file *file = NULL;
+	int error = 0;
+
+	tmem_hook_enter();
+	/* Another filler may want another content. */
+	if (READ_ONCE(working) && mapping && filler == mapping->a_ops->read_folio)
+		file = tmem_cached_file_find(mapping);
+	if (file && fill_folio(file, mapping, folio))
+		folio_unlock(folio);
+	else
+		error = static_call(original_filemap_read_folio)(opened, filler, folio);
+	tmem_hook_leave();
+	return error;
+}
+
+/* ---- flush ---- */
+
+static void flush(struct address_space *mapping, pgoff_t first, pgoff_t last)
+{
+	struct tmem_cached_file *file;
+
+	rcu_read_lock();
+	file = tmem_cached_file_find(mapping);
+	if (file)
+		tmem_cached_file_flush(file, first, last);
+	rcu_read_unlock();
+}
+
+TMEM_ORIGINAL(void, truncate_inode_pages_range, (struct address_space *mapping, loff_t first,
+						 tmem_truncate_last_t last));
+static void our_truncate_inode_pages_range(struct address_space *mapping, loff_t first,
+					   tmem_truncate_last_t last)
+{
+	const pgoff_t last_index = last == (tmem_truncate_last_t)-1 ? ULONG_MAX : last >> PAGE_SHIFT;
+
+	tmem_hook_enter();
+	bar(mapping);
+	flush(mapping, first >> PAGE_SHIFT, last_index);
+	static_call(original_truncate_inode_pages_range)(mapping, first, last);
+	flush(mapping, first >> PAGE_SHIFT, last_index);
+	unbar(mapping);
+	tmem_hook_leave();
+}
+
+TMEM_ORIGINAL(int, invalidate_inode_pages2_range, (struct address_space *mapping, pgoff_t first,
+						   pgoff_t last));
+static int our_invalidate_inode_pages2_range(struct address_space *mapping, pgoff_t first,
+					     pgoff_t last)
+{
+	int error;
+
+	tmem_hook_enter();
+	if (takes_part(mapping))
+		taint(mapping);
+	bar(mapping);
+	flush(mapping, first, last);
+	error = static_call(original_invalidate_inode_pages2_range)(mapping, first, last);
+	flush(mapping, first, last);
+	unbar(mapping);
+	tmem_hook_leave();
+	return error;
+}
+
+TMEM_ORIGINAL(void, clear_inode, (struct inode *inode));
+static void our_clear_inode(struct inode *inode)
+{
+	tmem_hook_enter();
+	tmem_cached_file_forget(&inode->i_data);
+	static_call(original_clear_inode)(inode);
+	tmem_hook_leave();
+}
+
+TMEM_ORIGINAL(void, generic_shutdown_super, (struct super_block *super));
+static void our_generic_shutdown_super(struct super_block *super)
+{
+	tmem_hook_enter();
+	static_call(original_generic_shutdown_super)(super);
+	tmem_cached_super_forget(super);
+	tmem_hook_leave();
+}
+
+/* Both under the lock of the page cache, with interrupts off. */
+
+static void on_delete(void *unused, struct folio *folio)
+{
+	if (!removal_is_ours(folio))
+		flush(folio->mapping, folio->index, folio->index + folio_nr_pages(folio) - 1);
+}
+
+static void on_dirty(void *unused, struct folio *folio, struct address_space *mapping)
+{
+	flush(mapping, folio->index, folio->index + folio_nr_pages(folio) - 1);
+}
+
+/* ---- coming and going ---- */
+
+/* What flushes comes before what puts, and that before what gets; leaving is in reverse. */
+static struct tmem_probe probes[] = {
+	{ .name = "mm_filemap_delete_from_page_cache", .ours = on_delete },
+	{ .name = "writeback_dirty_folio", .ours = on_dirty },
+};
+
+static struct tmem_redirect redirects[] = {
+	TMEM_REDIRECT(truncate_inode_pages_range),
+	TMEM_REDIRECT(invalidate_inode_pages2_range),
+	TMEM_REDIRECT(clear_inode),
+	TMEM_REDIRECT(generic_shutdown_super),
+	TMEM_REDIRECT(__remove_mapping),
+	TMEM_REDIRECT(read_pages),
+	TMEM_REDIRECT(filemap_read_folio),
+};
+
+static bool attached;
+
+static void disarm(void)
+{
+	WRITE_ONCE(working, false);
+	tmem_redirect_disarm(redirects, ARRAY_SIZE(redirects));
+	tmem_probe_disarm(probes, ARRAY_SIZE(probes));
+	tmem_redirect_quiesce();
+	tmem_cached_super_stop();
+	tmem_cached_file_stop();
+}
+
+/**
+ * tmem_page_cache_attach - take the clean file pages of every file system that takes part
+ * @client: owns the pools; lives until tmem_page_cache_detach() has returned
+ *
+ * Context: Process context. May sleep.
+ * Return: Attached, or the reason why not; then everything is as before.
+ */
+struct tmem_attachment tmem_page_cache_attach(struct tmem_client *client)
+{
+	static char why[128];
+	int error = tmem_cached_file_start(client);
+
+	if (error)
+		return (struct tmem_attachment){ .how = "no memory for the table of files" };
+	tmem_cached_super_start(client);
+	error = tmem_probe_arm(probes, ARRAY_SIZE(probes), why, sizeof(why));
+	if (!error)
+		error = tmem_redirect_arm(redirects, ARRAY_SIZE(redirects), why, sizeof(why));
+	if (error) {
+		disarm();
+		return (struct tmem_attachment){ .how = why };
+	}
+	attached = true;
+	WRITE_ONCE(working, true);
+	return (struct tmem_attachment){
+		.attached = true,
+		.how = "redirected page-cache functions",
+	};
+}
+
+/**
+ * tmem_page_cache_detach - let go of every page and every function
+ *
+ * Context: Process context. Sleeps until no task is in a function of ours.
+ */
+void tmem_page_cache_detach(void)
+{
+	if (!attached)
+		return;
+	disarm();
+	attached = false;
+}
+
+#define EVENT_NAME(name, meaning) #name,
+static const char *const event_names[] = { TMEM_PAGE_CACHE_EVENTS(EVENT_NAME) };
+
+/**
+ * tmem_page_cache_event_next - what the hooks saw and did
+ * @number: from 0 on
+ * @name: set to the event's name
+ * @count: set to how often it happened
+ *
+ * Context: Any.
+ * Return: false if there is no event of that number.
+ */
+bool tmem_page_cache_event_next(unsigned int number, const char **name, unsigned long *count)
+{
+	unsigned int cpu;
+
+	if (!attached || number >= TMEM_PAGE_CACHE_EVENTS_COUNT)
+		return false;
+	*name = event_names[number];
+	*count = 0;
+	for_each_possible_cpu(cpu)
+		*count += per_cpu(tmem_page_cache_events, cpu).count[number];
+	return true;
+}
+
+#endif /* TMEM_REDIRECTS */

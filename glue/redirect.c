@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * redirect.c - arming and disarming what redirect.h describes.
+ *
+ * Addresses. A module cannot look a symbol up, but a kprobe is placed by name:
+ * one that is registered disabled, so that nothing is patched, and removed at
+ * once tells the address. It may already lie behind an ENDBR instruction.
+ *
+ * The self-check before a function is touched: the name is found, the address
+ * is that of the function's beginning and not of something inside, and the
+ * five bytes are what ftrace leaves or makes there. Whether somebody else has
+ * redirected the function is ftrace's to say when the operation is registered.
+ */
+#define pr_fmt(fmt) "tmem: " fmt
+
+#include "compat.h"
+
+#ifdef TMEM_REDIRECTS
+
+#include <linux/delay.h>
+#include <linux/errno.h>
+#include <linux/kallsyms.h>
+#include <linux/kernel.h>
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/printk.h>
+#include <linux/rcupdate.h>
+#include <linux/string.h>
+
+#include "redirect.h"
+
+DEFINE_PER_CPU(long, tmem_hooks_inside);
+
+#define ENDBR_BYTES 4
+
+#ifdef TMEM_DEBUG
+
+static char *leave_out;
+module_param(leave_out, charp, 0444);
+MODULE_PARM_DESC(leave_out, "hooks and rules not to apply, comma separated: shows that a test notices");
+
+/**
+ * tmem_left_out - whether the user asked to do without something
+ * @name: a hook's or a rule's
+ *
+ * Context: Any.
+ * Return: Whether leave_out= names it.
+ */
+bool tmem_left_out(const char *name)
+{
+	size_t bytes = strlen(name);
+	const char *at = leave_out;
+
+	while (at && (at = strstr(at, name))) {
+		if ((at == leave_out || at[-1] == ',') && (!at[bytes] || at[bytes] == ','))
+			return true;
+		at += bytes;
+	}
+	return false;
+}
+
+#endif
+
+static void notrace handler(unsigned long site, unsigned long caller, struct ftrace_ops *operation,
+			    struct ftrace_regs *registers)
+{
+	const struct tmem_redirect *redirect = container_of(operation, struct tmem_redirect, operation);
+
+	tmem_ftrace_return_to(registers, (unsigned long)redirect->ours);
+}
+
+static bool is_ftrace_site(const u8 *bytes)
+{
+	static const u8 nop[MCOUNT_INSN_SIZE] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
+
+	/* Or already a call, or a jump, to a tracer's trampoline. */
+	return !memcmp(bytes, nop, sizeof(nop)) || bytes[0] == 0xe8 || bytes[0] == 0xe9;
+}
+
+/* Finds the five bytes of @name; 0 and a reason in @why if they are not what they should be. */
+static unsigned long find_site(const char *name, char *why, size_t why_bytes)
+{
+	struct kprobe probe = { .symbol_name = name, .flags = KPROBE_FLAG_DISABLED };
+	char symbol[KSYM_SYMBOL_LEN];
+	size_t bytes = strlen(name);
+	unsigned long address;
+	int error = register_kprobe(&probe);
+
+	if (error) {
+		snprintf(why, why_bytes, "this kernel has no function %s (error %d)", name, -error);
+		return 0;
+	}
+	address = (unsigned long)probe.addr;
+	unregister_kprobe(&probe);
+
+	sprint_symbol(symbol, address);
+	if (strncmp(symbol, name, bytes) ||
+	    (strncmp(symbol + bytes, "+0x0/", 5) && strncmp(symbol + bytes, "+0x4/", 5))) {
+		snprintf(why, why_bytes, "%s is at %.64s", name, symbol);
+		return 0;
+	}
+	if (is_ftrace_site((const u8 *)address))
+		return address;
+	if (is_ftrace_site((const u8 *)address + ENDBR_BYTES))
+		return address + ENDBR_BYTES;
+	snprintf(why, why_bytes, "%s does not begin as a traceable function: %*ph", name,
+		 ENDBR_BYTES + MCOUNT_INSN_SIZE, (void *)address);
+	return 0;
+}
+
+static int arm_one(struct tmem_redirect *redirect, char *why, size_t why_bytes)
+{
+	int error;
+
+	redirect->site = find_site(redirect->name, why, why_bytes);
+	if (!redirect->site)
+		return -ENOENT;
+	redirect->set_original((void *)(redirect->site + MCOUNT_INSN_SIZE));
+	redirect->operation.func = handler;
+	redirect->operation.flags = FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT;
+	error = ftrace_set_filter_ip(&redirect->operation, redirect->site, 0, 0);
+	if (error) {
+		snprintf(why, why_bytes, "%s cannot be traced (error %d)", redirect->name, -error);
+		return error;
+	}
+	error = register_ftrace_function(&redirect->operation);
+	if (error) {
+		ftrace_set_filter_ip(&redirect->operation, redirect->site, 1, 0);
+		snprintf(why, why_bytes,
+			 error == -EBUSY ? "%s is redirected by somebody else (a live patch?)" :
+					   "%s cannot be redirected (error %d)",
+			 redirect->name, -error);
+		return error;
+	}
+	redirect->armed = true;
+	return 0;
+}
+
+/**
+ * tmem_redirect_arm - let the calls of some functions come to us, in their order
+ * @redirects: what to arm
+ * @count: how many
+ * @why: on failure, one line without a newline
+ * @why_bytes: size of @why
+ *
+ * Calls may come before this returns.
+ *
+ * Context: Process context. May sleep.
+ * Return: 0, or a negative errno value and those that had been armed still are:
+ * the caller disarms and quiesces.
+ */
+int tmem_redirect_arm(struct tmem_redirect *redirects, unsigned int count, char *why,
+		      size_t why_bytes)
+{
+	unsigned int i;
+	int error = 0;
+
+	for (i = 0; !error && i < count; i++) {
+		if (tmem_left_out(redirects[i].name))
+			pr_warn("%s is left out\n", redirects[i].name);
+		else
+			error = arm_one(&redirects[i], why, why_bytes);
+	}
+	return error;
+}
+
+/**
+ * tmem_redirect_disarm - no further call is sent to us, last armed first
+ * @redirects: some may not be armed
+ * @count: how many
+ *
+ * Calls are still under way: see tmem_redirect_quiesce().
+ *
+ * Context: Process context. May sleep.
+ */
+void tmem_redirect_disarm(struct tmem_redirect *redirects, unsigned int count)
+{
+	while (count--) {
+		struct tmem_redirect *redirect = &redirects[count];
+
+		if (!redirect->armed)
+			continue;
+		unregister_ftrace_function(&redirect->operation);
+		ftrace_set_filter_ip(&redirect->operation, redirect->site, 1, 0);
+		redirect->armed = false;
+	}
+}
+
+struct probe_search {
+	struct tmem_probe *probes;
+	unsigned int count;
+};
+
+static void match_probe(struct tracepoint *point, void *data)
+{
+	const struct probe_search *search = data;
+	unsigned int i;
+
+	for (i = 0; i < search->count; i++)
+		if (!strcmp(point->name, search->probes[i].name))
+			search->probes[i].point = point;
+}
+
+/**
+ * tmem_probe_arm - let some tracepoints call us
+ * @probes: what to arm
+ * @count: how many
+ * @why: on failure, one line without a newline
+ * @why_bytes: size of @why
+ *
+ * Context: Process context. May sleep.
+ * Return: 0, or a negative errno value and those that had been armed still are.
+ */
+int tmem_probe_arm(struct tmem_probe *probes, unsigned int count, char *why, size_t why_bytes)
+{
+	struct probe_search search = { probes, count };
+	unsigned int i;
+
+	for_each_kernel_tracepoint(match_probe, &search);
+	for (i = 0; i < count; i++) {
+		struct tracepoint *point = probes[i].point;
+		int error;
+
+		probes[i].point = NULL;
+		if (tmem_left_out(probes[i].name)) {
+			pr_warn("%s is left out\n", probes[i].name);
+			continue;
+		}
+		if (!point) {
+			snprintf(why, why_bytes, "this kernel has no tracepoint %s", probes[i].name);
+			return -ENOENT;
+		}
+		error = tracepoint_probe_register(point, probes[i].ours, NULL);
+		if (error) {
+			snprintf(why, why_bytes, "tracepoint %s refuses a probe (error %d)",
+				 probes[i].name, -error);
+			return error;
+		}
+		probes[i].point = point;
+	}
+	return 0;
+}
+
+/**
+ * tmem_probe_disarm - take the probes away, last armed first
+ * @probes: some may not be armed
+ * @count: how many
+ *
+ * Context: Process context. May sleep. No probe is running when this returns.
+ */
+void tmem_probe_disarm(struct tmem_probe *probes, unsigned int count)
+{
+	while (count--) {
+		if (!probes[count].point)
+			continue;
+		tracepoint_probe_unregister(probes[count].point, probes[count].ours, NULL);
+		probes[count].point = NULL;
+	}
+	tracepoint_synchronize_unregister();
+}
+
+static long inside(void)
+{
+	unsigned int cpu;
+	long sum = 0;
+
+	/*
+	 * Whoever enters on one CPU may leave on another. Nobody enters any
+	 * more, so every number only falls while it is read, and a sum of zero
+	 * is true.
+	 */
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(*per_cpu_ptr(&tmem_hooks_inside, cpu));
+	return sum;
+}
+
+/**
+ * tmem_redirect_quiesce - wait until no task is in any function of ours
+ *
+ * Everything has been disarmed.
+ *
+ * Context: Process context. Sleeps, for as long as the slowest original takes.
+ */
+void tmem_redirect_quiesce(void)
+{
+	synchronize_rcu_tasks();
+	while (inside())
+		msleep(10);
+	synchronize_rcu_tasks();
+}
+
+#endif /* TMEM_REDIRECTS */

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * swap_area.h - swap areas and slots as pools, objects and indices.
+ *
+ * What the families for swapped-out pages share, whatever calls them:
+ *
+ *   swap type (area)  -> persistent pool, destroyed at swapoff
+ *   slot offset       -> object (offset >> 8), index (offset & 255)
+ *
+ * Why 256 slots to an object. The swap allocator gives each CPU a cluster of
+ * 256 slots (SWAPFILE_CLUSTER; 512 with huge pages) to fill, so CPUs that swap
+ * out at once work in different objects; and the core hashes each 16 slots of
+ * an object to another bucket, so a device's traffic spreads over all locks.
+ * An object record for 256 pages is a fraction of a byte a page.
+ *
+ * A pool for each area makes swapoff quick: the pool is destroyed whole, in
+ * batches, and nothing has to be looked up.
+ *
+ *   swap_area.c            this
+ *   frontswap.c            5.10: native frontswap
+ *   swap_redirect.c        6.1, 6.12, 7.3: redirected functions of frontswap or zswap
+ *   failed_read.c          a page that cannot be read back, where frontswap has no word for it
+ */
+#ifndef TMEM_GLUE_SWAP_AREA_H
+#define TMEM_GLUE_SWAP_AREA_H
+
+#include <linux/types.h>
+
+struct page;
+struct tmem_client;
+
+void tmem_swap_start(struct tmem_client *client, bool pinning);
+void tmem_swap_stop(void);
+
+void tmem_swap_area_begin(unsigned int type);
+void tmem_swap_area_want(unsigned int type);
+void tmem_swap_area_end(unsigned int type);
+
+int tmem_swap_store(unsigned int type, pgoff_t offset, struct page *pages, unsigned int count);
+int tmem_swap_load(unsigned int type, pgoff_t offset, struct page *page);
+void tmem_swap_invalidate(unsigned int type, pgoff_t offset, unsigned int count);
+
+void tmem_fail_read(struct page *page);
+
+#endif /* TMEM_GLUE_SWAP_AREA_H */
