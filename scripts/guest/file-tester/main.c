@@ -208,6 +208,9 @@ static void *run_thread(void *argument)
 
 	for (size_t kind = 0; kind < operations_count; kind++)
 		all += thread->reader ? operations[kind].reader_weight : operations[kind].weight;
+	if (!thread->reader)
+		for (size_t number = thread->number; number < options.files; number += options.writers)
+			fill(thread, &files[number]);
 	pthread_barrier_wait(&go);
 	while (all && !stop) {
 		size_t kind = pick_operation(thread, all), number;
@@ -299,8 +302,6 @@ static void make_threads(void)
 
 int main(int count, char **arguments)
 {
-	double end;
-
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	read_options(count, arguments);
 	printf("seed %llu\n", (unsigned long long)options.seed);
@@ -310,13 +311,15 @@ int main(int count, char **arguments)
 	map_catch_faults();
 	if (options.memory && (!group_create(&group, "file-tester", options.memory) || !group_enter(&group)))
 		fprintf(stderr, "file-tester: no memory cgroup; going on without\n");
-	started = seconds_now();
-	end = started + (double)options.seconds;
-	pthread_barrier_init(&go, NULL, (unsigned int)threads_count());
+	pthread_barrier_init(&go, NULL, (unsigned int)threads_count() + 1);
 	for (size_t i = 0; i < threads_count(); i++)
 		if (pthread_create(&threads[i].id, NULL, run_thread, &threads[i]))
 			die("no thread");
+	pthread_barrier_wait(&go);
+	started = seconds_now();
 	if (!options.operations) {
+		double end = started + (double)options.seconds;
+
 		while (seconds_now() < end)
 			usleep(50000);
 		stop = true;

@@ -113,6 +113,13 @@ static void write_bytes(struct thread *thread, struct file *file, int descriptor
 	inject_stale(file, thread->pattern, offset, (size_t)written);
 }
 
+/* So that there is more than the memory group holds from the start. */
+void fill(struct thread *thread, struct file *file)
+{
+	for (uint64_t at = 0; at < options.file_size / 4 * 3; at += LENGTH_MAX)
+		write_bytes(thread, file, file->buffered, "fill", at, smaller(LENGTH_MAX, options.file_size - at));
+}
+
 static void write_somewhere(struct thread *thread, struct file *file)
 {
 	uint64_t offset;

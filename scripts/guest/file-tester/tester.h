@@ -143,6 +143,7 @@ void copy_sendfile(struct thread *thread, struct file *file);
 void name_reopen(struct thread *thread, struct file *file);
 void name_recreate(struct thread *thread, struct file *file);
 void name_rename_over(struct thread *thread, struct file *file);
+void fill(struct thread *thread, struct file *file);
 void cache_reclaim(struct thread *thread, struct file *file);
 void cache_advise_dontneed(struct thread *thread, struct file *file);
 
