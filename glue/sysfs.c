@@ -8,6 +8,7 @@
  */
 #include <linux/errno.h>
 #include <linux/kernel.h>
+#include <linux/kernfs.h>
 #include <linux/kobject.h>
 #include <linux/mm.h>
 #include <linux/stddef.h>
@@ -70,6 +71,24 @@ static struct value_file value_files[] = {
 	TMEM_USAGE(USAGE_FILE)
 };
 
+/*
+ * /sys/kernel/mm, with a reference, or NULL: newer kernels do not export
+ * mm_kobj, but /sys/kernel's kobject they do, and a sysfs directory's node
+ * leads to its kobject.
+ */
+static struct kobject *mm_directory(void)
+{
+	struct kernfs_node *node = kernfs_find_and_get(kernel_kobj->sd, "mm");
+	struct kobject *kobject = NULL;
+
+	if (!node)
+		return NULL;
+	if (kernfs_type(node) == KERNFS_DIR)
+		kobject = kobject_get(node->priv);
+	kernfs_put(node);
+	return kobject;
+}
+
 /**
  * tmem_sysfs_start - make the directory
  * @host: must outlive it
@@ -79,11 +98,15 @@ static struct value_file value_files[] = {
  */
 int tmem_sysfs_start(struct tmem_host *host)
 {
+	struct kobject *parent = mm_directory();
 	unsigned int i;
 	int error = 0;
 
+	if (!parent)
+		return -ENOENT;
 	shown_host = host;
-	directory = kobject_create_and_add("tmem", mm_kobj);
+	directory = kobject_create_and_add("tmem", parent);
+	kobject_put(parent);
 	if (!directory)
 		return -ENOMEM;
 	for (i = 0; !error && i < ARRAY_SIZE(tunable_files); i++)
