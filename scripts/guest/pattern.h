@@ -3,8 +3,9 @@
  * What is written: each 8-byte word is a function of (serial of the file, version, offset), so that a word found can
  * be told from all that ever were there. A version is never written twice to a file, a serial never given twice.
  *
- * Four kinds, by version, take the store through all of its paths: text-like, random, plain numbers (serial, version
- * and offset can be read in a dump), one repeated word. Zeros are never written, only holes have them.
+ * The kinds, by version, take the store through all of its paths: text-like, half random, plain numbers (serial, version
+ * and offset can be read in a dump), one repeated word; each eighth version is random, which tmem does not keep, so
+ * that the first version is one that it does. Zeros are never written, only holes have them.
  */
 #ifndef PATTERN_H
 #define PATTERN_H
@@ -19,7 +20,7 @@ static inline uint64_t pattern_word(uint32_t serial, uint32_t version, uint64_t 
 	case 0:
 		return 0x4040404040404040ULL | ((base >> (word % 13)) & 0x1f1f1f1f1f1f1f1fULL);
 	case 1:
-		return mix(base + word) | 1;
+		return (version & 7) == 5 || word % 2 ? mix(base + word) | 1 : base | 1;
 	case 2:
 		return (uint64_t)(serial & 0xfff) << 52 | (uint64_t)(version & 0xffffff) << 28 | (word & 0xfffffff);
 	default:
