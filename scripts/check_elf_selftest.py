@@ -18,14 +18,29 @@ def section(name):
     return f'asm(".pushsection {name},\\"a\\"\\n .long 0\\n .popsection");\n'
 
 
-OBJTOOL = section(".return_sites") + section(".orc_unwind") + section(".orc_unwind_ip")
+def site(name, function):
+    """An entry, in such a section, that leads to a function."""
+    return f'asm(".pushsection {name},\\"a\\"\\n .long {function} - .\\n .popsection");\n'
+
+
+def objtool(function):
+    """What objtool would add for a function with one indirect call and one return."""
+    return (section(".orc_unwind") + site(".orc_unwind_ip", function) + site(".return_sites", function)
+            + site(".retpoline_sites", function))
+
+
+def symbol(name, function):
+    """A symbol beside a function's, as it stands for the padding in front of it."""
+    return f'asm(".set {name}, {function}");\n'
+
+
 MODINFO = 'static const char info[] __attribute__((section(".modinfo"), used)) = "retpoline=Y";\n'
 
-GOOD_MAIN = OBJTOOL + MODINFO + """
+GOOD_MAIN = objtool("tmem_twice") + MODINFO + """
 extern void sink(char *);
 int tmem_twice(int (*f)(int), int a) { char b[32]; sink(b); return f(a) * 2; }
 """
-GOOD_CORE = OBJTOOL + """
+GOOD_CORE = objtool("tmem_core") + """
 extern "C" void tmem_sink(char *);
 extern "C" int tmem_core(int (*f)(int), int a) { char b[32]; tmem_sink(b); return f(a) + 2; }
 """
@@ -38,6 +53,9 @@ GUARD = 'struct L { int x; }; extern "C" int tmem_value(); int& once() { static 
 SHARED = "inline __attribute__((noinline)) int shared_inline(int a) { return a * 3; }\n" \
          "int use_shared_%s(int a) { return shared_inline(a); }\n"
 LONG_NAME = f"int {'very_' * 30}long(int a) {{ return a; }}\n"
+TWO_GROUPS = "".join(f'asm(".pushsection .twice,\\"aG\\",@progbits,group{n},comdat\\n .long 0\\n .popsection");\n' for n in (1, 2))
+WITHOUT_SITES = 'extern "C" int more(int (*f)(int)) { return f(1) + 1; }\n'
+WITHOUT_ORC = GOOD_CORE.replace(section(".orc_unwind"), "").replace(site(".orc_unwind_ip", "tmem_core"), "")
 PATCHABLE = "__attribute__((patchable_function_entry(4, 2))) int patched(int a) { return a; }\n"
 
 # assertion, C++ source added, flags dropped, flags added, more: other= (C++ object beside), main= (C source added)
@@ -62,9 +80,9 @@ CASES = [
     ("parity-__mcount_loc", "", "-pg", ""),
     ("parity-__fentry__", "", "-pg", ""),
     ("parity-__patchable_function_entries", PATCHABLE, "", ""),
-    ("parity-.return_sites", "", "", "", {"main": section(".return_sites"), "core": GOOD_CORE.replace(section(".return_sites"), "")}),
-    ("parity-.orc_unwind", "", "", "", {"core": GOOD_CORE.replace(OBJTOOL, section(".return_sites"))}),
-    ("parity-.orc_unwind_ip", "", "", "", {"core": GOOD_CORE.replace(OBJTOOL, section(".return_sites"))}),
+    ("parity-.return_sites", "", "", "", {"core": GOOD_CORE.replace(site(".return_sites", "tmem_core"), "")}),
+    ("parity-.orc_unwind", "", "", "", {"core": WITHOUT_ORC}),
+    ("parity-.orc_unwind_ip", "", "", "", {"core": WITHOUT_ORC}),
     ("parity-.call_sites", section(".call_sites"), "", ""),
     ("parity-.ibt_endbr_seal", "", "", "", {"main": section(".ibt_endbr_seal")}),
     ("parity-.kcfi_traps", "", "", "", {"main": section(".kcfi_traps")}),
@@ -75,6 +93,18 @@ CASES = [
     ("parity-endbr64", "", "-fcf-protection=branch", "-fcf-protection=none"),
     ("no-indirect-branch", "", "-mindirect-branch=thunk-extern -mindirect-branch-register", ""),
     ("no-user-segment", "", "-mcmodel=kernel", ""),
+    ("unique-sections", TWO_GROUPS, "", ""),
+    ("linked-parity-.orc_unwind_ip", "", "", "", {"core": WITHOUT_ORC}),
+    ("linked-parity-.call_sites", site(".call_sites", "tmem_core"), "", ""),
+    ("linked-parity-.ibt_endbr_seal", "", "", "", {"main": site(".ibt_endbr_seal", "tmem_twice")}),
+    ("linked-parity-.cfi_sites", "", "", "", {"main": site(".cfi_sites", "tmem_twice")}),
+    ("linked-parity-.kcfi_traps", "", "", "", {"main": site(".kcfi_traps", "tmem_twice")}),
+    ("linked-sites-.return_sites", WITHOUT_SITES, "", ""),
+    ("linked-sites-.retpoline_sites", WITHOUT_SITES, "", ""),
+    ("linked-sites-.return_sites", site(".return_sites", "tmem_core"), "", ""),
+    ("linked-every-__mcount_loc", "__attribute__((no_instrument_function)) int untraced(int a) { return a; }\n", "", ""),
+    ("linked-every-__pfx_", "", "", "", {"main": symbol("__pfx_tmem_twice", "tmem_twice")}),
+    ("linked-every-__cfi_", "", "", "", {"main": symbol("__cfi_tmem_twice", "tmem_twice")}),
     ("no-sse", "void add(double *p) { *p += 1; }\n", "-mno-sse", ""),
 ]
 
