@@ -76,18 +76,18 @@ struct tmem_cached_file *tmem_cached_file_find(struct address_space *mapping)
  * tmem_cached_file_make - the record of a file, made if there is none
  * @mapping: the file's
  * @pool: its file system's
- * @gfp: how to allocate
  *
- * Context: As @gfp says.
+ * A new one is tainted: whatever changes the file right now may have begun
+ * before our hooks were armed, or when it had no record.
+ *
+ * Context: Any but hard interrupts. Does not sleep.
  * Return: The record, or NULL: no memory.
  */
-struct tmem_cached_file *tmem_cached_file_make(struct address_space *mapping, int pool, gfp_t gfp)
+struct tmem_cached_file *tmem_cached_file_make(struct address_space *mapping, int pool)
 {
-	struct tmem_cached_file *file = tmem_cached_file_find(mapping), *other;
+	struct tmem_cached_file *file, *other;
 
-	if (file)
-		return file;
-	file = kzalloc(sizeof(*file), gfp);
+	file = kzalloc(sizeof(*file), GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
 	if (!file)
 		return NULL;
 	file->mapping = mapping;
@@ -95,6 +95,7 @@ struct tmem_cached_file *tmem_cached_file_make(struct address_space *mapping, in
 	file->oid.word[1] = mapping->host->i_ino;
 	file->oid.word[2] = mapping->host->i_generation;
 	file->pool = pool;
+	file->tainted = true;
 	atomic_long_set(&file->highest, -1);
 	rcu_read_lock();
 	other = rhashtable_lookup_get_insert_fast(&files, &file->node, by_mapping);
@@ -179,6 +180,54 @@ void tmem_cached_file_flush(struct tmem_cached_file *file, pgoff_t first, pgoff_
 		tmem_flush_object(client_of_files, file->pool, &file->oid);
 	else
 		tmem_flush_range(client_of_files, file->pool, &file->oid, first, last);
+}
+
+#define PAGES_AT_ONCE (1UL << 16)
+
+/**
+ * tmem_cached_file_flush_slowly - remove the pages of a range, and let others run in between
+ * @file: their file; cannot be forgotten meanwhile
+ * @first: first index
+ * @last: last index; may be far beyond the end of the file
+ *
+ * Context: Process context. May sleep.
+ */
+void tmem_cached_file_flush_slowly(struct tmem_cached_file *file, pgoff_t first, pgoff_t last)
+{
+	const long highest = atomic_long_read(&file->highest);
+
+	if (highest < 0)
+		return;
+	last = min_t(pgoff_t, last, highest);
+	for (; first <= last; first += PAGES_AT_ONCE) {
+		tmem_cached_file_flush(file, first, min(last, first + PAGES_AT_ONCE - 1));
+		cond_resched();
+		if (last - first < PAGES_AT_ONCE)
+			break;
+	}
+}
+
+/**
+ * tmem_cached_file_flush_swap_files - a swap area ends; if it is a file, it has been written to
+ *
+ * Context: Process context. May sleep. The inode still says that it is a swap file.
+ */
+void tmem_cached_file_flush_swap_files(void)
+{
+	struct tmem_cached_file *file;
+	struct rhashtable_iter iterator;
+
+	rhashtable_walk_enter(&files, &iterator);
+	rhashtable_walk_start(&iterator);
+	while ((file = rhashtable_walk_next(&iterator))) {
+		/* The table was resized: some come again, which does no harm. */
+		if (IS_ERR(file))
+			continue;
+		if (IS_SWAPFILE(file->mapping->host))
+			tmem_flush_object(client_of_files, file->pool, &file->oid);
+	}
+	rhashtable_walk_stop(&iterator);
+	rhashtable_walk_exit(&iterator);
 }
 
 #endif /* TMEM_REDIRECTS */

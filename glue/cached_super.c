@@ -4,20 +4,16 @@
  *
  * Taking part is by type (filesystems=): only those whose every path to the
  * page cache goes through functions that we see. A file system of such a type
- * is adopted when the first folio of it is about to be dropped: that happens in
- * reclaim, where nothing may wait, so a worker does it a moment later.
+ * gets its pool when the first folio of it is about to be dropped: that happens
+ * in reclaim, where nothing may wait, so a worker makes it a moment later.
  *
- * Adoption freezes the file system, for an instant. An operation that began
- * before our hooks were armed could end after: a truncation that is past the
- * hook's place, direct I/O that is in flight. Freezing waits until every
- * writer, asynchronous ones included, has ended; all that begin afterwards
- * meet the hooks. So we may be loaded on a busy machine. The pool is made
- * known while the file system is still frozen.
+ * Nothing here holds a reference: a file system is known by its address and
+ * its type, and its end (generic_shutdown_super()) takes back both the pool and
+ * the wish for one. All inodes are gone by then, so no put is under way.
  *
- * A pool ends with its file system (generic_shutdown_super()), when no inode
- * of it is left; or when its type is taken off the list. Its pages are then
- * gone, and the records of files that are still open name a pool that is no
- * more: those files stay out until their inodes are forgotten.
+ * A pool ends too when its type is taken off the list. Its pages are then gone,
+ * and the records of files that are still open name a pool that is no more:
+ * those files stay out until their inodes are forgotten.
  */
 #define pr_fmt(fmt) "tmem: " fmt
 
@@ -26,7 +22,6 @@
 #ifdef TMEM_REDIRECTS
 
 #include <linux/errno.h>
-#include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
@@ -39,12 +34,10 @@
 
 #include "page_cache.h"
 
-#define TYPES_MAX_BYTES 128
-#define RETRY_AFTER (10 * HZ)
-
 struct cached_super {
 	struct list_head all;
-	struct super_block *super;
+	const struct super_block *super;	/* its address only */
+	const struct file_system_type *type;
 	int pool;
 	struct rcu_head rcu;
 };
@@ -55,62 +48,60 @@ static struct tmem_client *client_of_supers;
 
 /* ---- the list of types ---- */
 
-/* Comma separated, with a comma at either end, so that a name is found whole. */
-static char types[TYPES_MAX_BYTES + 3] = ",ext4,xfs,btrfs,ext2,";
-static DEFINE_SPINLOCK(types_lock);
+/* Those that have been looked at and tested (Documentation/redirection.md); a bit for each. */
+static const char *const known_types[] = { "ext4", "xfs", "btrfs", "ext2" };
+static unsigned int types = (1U << ARRAY_SIZE(known_types)) - 1;
 
-static bool is_listed(const char *type)
+static bool is_listed(const struct file_system_type *type)
 {
-	char wanted[40];
-	bool listed;
+	int number = match_string(known_types, ARRAY_SIZE(known_types), type->name);
 
-	if (snprintf(wanted, sizeof(wanted), ",%s,", type) >= sizeof(wanted))
-		return false;
-	spin_lock(&types_lock);
-	listed = strstr(types, wanted);
-	spin_unlock(&types_lock);
-	return listed;
+	return number >= 0 && READ_ONCE(types) & 1U << number;
 }
 
-static void forget_unlisted(void)
+static void end_locked(struct cached_super *cached)
 {
-	struct cached_super *cached, *next;
-
-	mutex_lock(&supers_lock);
-	list_for_each_entry_safe(cached, next, &supers, all) {
-		if (is_listed(cached->super->s_type->name))
-			continue;
-		list_del_rcu(&cached->all);
-		tmem_destroy_pool(client_of_supers, cached->pool);
-		kfree_rcu(cached, rcu);
-	}
-	mutex_unlock(&supers_lock);
+	list_del_rcu(&cached->all);
+	tmem_destroy_pool(client_of_supers, cached->pool);
+	kfree_rcu(cached, rcu);
 }
 
 static int types_set(const char *text, const struct kernel_param *param)
 {
-	size_t bytes = strcspn(text, "\n");
+	char copy[64], *rest = copy, *name;
+	struct cached_super *cached, *next;
+	unsigned int wanted_types = 0;
 
-	if (bytes > TYPES_MAX_BYTES || strcspn(text, " \t") < bytes) {
-		pr_err("filesystems=%.40s is not a list of file system types, give for example ext4,xfs (%u characters at most)\n",
-		       text, TYPES_MAX_BYTES);
-		return -EINVAL;
+	strscpy(copy, text, sizeof(copy));
+	while ((name = strsep(&rest, ",\n"))) {
+		int number = match_string(known_types, ARRAY_SIZE(known_types), name);
+
+		if (*name && number < 0) {
+			pr_err("filesystems=: '%s' is not known to keep its page cache where tmem sees it; give some of ext4,xfs,btrfs,ext2\n",
+			       name);
+			return -EINVAL;
+		}
+		if (*name)
+			wanted_types |= 1U << number;
 	}
-	spin_lock(&types_lock);
-	snprintf(types, sizeof(types), ",%.*s,", (int)bytes, text);
-	spin_unlock(&types_lock);
-	forget_unlisted();
+	mutex_lock(&supers_lock);
+	WRITE_ONCE(types, wanted_types);
+	list_for_each_entry_safe(cached, next, &supers, all)
+		if (!is_listed(cached->type))
+			end_locked(cached);
+	mutex_unlock(&supers_lock);
 	return 0;
 }
 
 static int types_get(char *text, const struct kernel_param *param)
 {
-	int bytes;
+	unsigned int number;
+	int bytes = 0;
 
-	spin_lock(&types_lock);
-	bytes = sprintf(text, "%.*s\n", (int)strlen(types) - 2, types + 1);
-	spin_unlock(&types_lock);
-	return bytes;
+	for (number = 0; number < ARRAY_SIZE(known_types); number++)
+		if (READ_ONCE(types) & 1U << number)
+			bytes += sprintf(text + bytes, "%s%s", bytes ? "," : "", known_types[number]);
+	return bytes + sprintf(text + bytes, "\n");
 }
 
 static const struct kernel_param_ops types_ops = { .set = types_set, .get = types_get };
@@ -119,84 +110,54 @@ module_param_cb(filesystems, &types_ops, NULL, 0644);
 MODULE_PARM_DESC(filesystems,
 		 "types of file systems whose pages are kept, where functions are redirected (default ext4,xfs,btrfs,ext2)");
 
-/* ---- adoption ---- */
+/* ---- pools ---- */
 
-#define NOBODY ((struct super_block *)NULL)
-#define SOMEBODY ((struct super_block *)-1L)	/* the place is taken, the name not yet written */
+static struct super_block *wanted;	/* one at a time; followed only under supers_lock */
 
-static struct super_block *wanted;	/* one at a time; we hold an active reference */
-static unsigned long not_before;	/* jiffies: the last attempt failed */
-
-static struct cached_super *find(struct super_block *super)
+static struct cached_super *find(const struct super_block *super)
 {
 	struct cached_super *cached;
 
 	list_for_each_entry_rcu(cached, &supers, all, lockdep_is_held(&supers_lock))
-		if (cached->super == super)
+		if (cached->super == super && cached->type == super->s_type)
 			return cached;
 	return NULL;
 }
 
-/* Everything that allocates comes before the freeze: reclaim could wait for the thaw. */
-static int adopt_one(struct super_block *super)
-{
-	struct cached_super *cached = kzalloc(sizeof(*cached), GFP_KERNEL);
-	int error;
-
-	if (!cached)
-		return -ENOMEM;
-	cached->super = super;
-	cached->pool = tmem_new_pool(client_of_supers, 0, NULL);
-	error = cached->pool < 0 ? cached->pool : tmem_freeze_super(super);
-	if (error) {
-		if (cached->pool >= 0)
-			tmem_destroy_pool(client_of_supers, cached->pool);
-		kfree(cached);
-		return error;
-	}
-	mutex_lock(&supers_lock);
-	list_add_rcu(&cached->all, &supers);
-	mutex_unlock(&supers_lock);
-	tmem_thaw_super(super);
-	tmem_saw(supers_adopted);
-	return 0;
-}
-
 static void adopt(struct work_struct *work)
 {
-	struct super_block *super = READ_ONCE(wanted);
+	struct cached_super *cached = kzalloc(sizeof(*cached), GFP_KERNEL);
+	struct super_block *super;
 
-	if (tmem_cached_super_pool(super) < 0 && adopt_one(super)) {
-		/* Frozen by somebody else, for a snapshot perhaps: later. */
-		tmem_saw(supers_not_frozen);
-		WRITE_ONCE(not_before, jiffies + RETRY_AFTER);
+	mutex_lock(&supers_lock);
+	super = wanted;
+	if (cached && super && !find(super) && is_listed(super->s_type)) {
+		cached->super = super;
+		cached->type = super->s_type;
+		cached->pool = tmem_new_pool(client_of_supers, 0, NULL);
+		if (cached->pool >= 0) {
+			list_add_rcu(&cached->all, &supers);
+			cached = NULL;
+			tmem_saw(supers_adopted);
+		}
 	}
-	deactivate_super(super);
-	smp_store_release(&wanted, NOBODY);
+	WRITE_ONCE(wanted, NULL);
+	mutex_unlock(&supers_lock);
+	kfree(cached);
 }
 
 static DECLARE_WORK(adopt_work, adopt);
 
 /**
  * tmem_cached_super_want - a folio of a file system without a pool goes by
- * @super: the file system; the caller keeps it from going
+ * @super: the file system; a folio of it is locked, so its end cannot come
  *
- * Context: Any but hard interrupts. Does not sleep.
+ * Context: Any. Does not sleep.
  */
 void tmem_cached_super_want(struct super_block *super)
 {
-	if (READ_ONCE(wanted) || time_before(jiffies, READ_ONCE(not_before)) ||
-	    !is_listed(super->s_type->name))
-		return;
-	if (cmpxchg(&wanted, NOBODY, SOMEBODY) != NOBODY)
-		return;
-	if (!atomic_inc_not_zero(&super->s_active)) {
-		/* It is being unmounted. */
-		smp_store_release(&wanted, NOBODY);
-		return;
-	}
-	smp_store_release(&wanted, super);
-	queue_work(system_unbound_wq, &adopt_work);
+	if (!READ_ONCE(wanted) && is_listed(super->s_type) && !cmpxchg(&wanted, NULL, super))
+		queue_work(system_unbound_wq, &adopt_work);
 }
 
 /**
@@ -221,7 +182,7 @@ int tmem_cached_super_pool(struct super_block *super)
 
 /**
  * tmem_cached_super_forget - a file system is gone, with all its inodes
- * @super: its address; not followed
+ * @super: is not freed yet
  *
  * Context: Process context. May sleep.
  */
@@ -230,12 +191,11 @@ void tmem_cached_super_forget(struct super_block *super)
 	struct cached_super *cached;
 
 	mutex_lock(&supers_lock);
+	if (wanted == super)
+		WRITE_ONCE(wanted, NULL);
 	cached = find(super);
-	if (cached) {
-		list_del_rcu(&cached->all);
-		tmem_destroy_pool(client_of_supers, cached->pool);
-		kfree_rcu(cached, rcu);
-	}
+	if (cached)
+		end_locked(cached);
 	mutex_unlock(&supers_lock);
 }
 
@@ -262,11 +222,8 @@ void tmem_cached_super_stop(void)
 
 	flush_work(&adopt_work);
 	mutex_lock(&supers_lock);
-	list_for_each_entry_safe(cached, next, &supers, all) {
-		list_del_rcu(&cached->all);
-		tmem_destroy_pool(client_of_supers, cached->pool);
-		kfree_rcu(cached, rcu);
-	}
+	list_for_each_entry_safe(cached, next, &supers, all)
+		end_locked(cached);
 	mutex_unlock(&supers_lock);
 }
 

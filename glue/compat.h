@@ -78,16 +78,9 @@
 #define tmem_truncate_last_t loff_t
 #endif
 
-/* 2023-07, 6.6: a freeze names its holder; 2025-04, 6.16: and may have an owner. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
-#define tmem_freeze_super(super) freeze_super(super, FREEZE_HOLDER_KERNEL, NULL)
-#define tmem_thaw_super(super) thaw_super(super, FREEZE_HOLDER_KERNEL, NULL)
-#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
-#define tmem_freeze_super(super) freeze_super(super, FREEZE_HOLDER_KERNEL)
-#define tmem_thaw_super(super) thaw_super(super, FREEZE_HOLDER_KERNEL)
-#else
-#define tmem_freeze_super(super) freeze_super(super)
-#define tmem_thaw_super(super) thaw_super(super)
+/* 2024-07, 6.10: a second way to invalidate, which does nothing if the page cache is empty. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+#define TMEM_FILEMAP_INVALIDATE_INODE
 #endif
 
 /*
@@ -104,6 +97,11 @@
 #endif
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
 #define TMEM_ZSWAP_LOAD_UNLOCKS
+#endif
+
+/* 2025-12, 6.18 at the latest: whoever frees a slot calls zswap_invalidate(). Before, not for those of large folios. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 18, 0)
+#define TMEM_SLOTS_FREED_SILENTLY
 #endif
 
 /* 2020-12, 5.11: a page can be mapped for a moment without stopping preemption. */

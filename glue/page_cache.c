@@ -9,8 +9,11 @@
  *	__remove_mapping                 reclaim drops a folio        put before, flush if it stays
  *	read_pages                       readahead reads folios       get each, the rest is read
  *	filemap_read_folio               one folio is read            get
- *	truncate_inode_pages_range       truncate, punch, collapse    bar, flush before and after
- *	invalidate_inode_pages2_range    direct I/O, before and after bar, taint, flush before and after
+ *	truncate_inode_pages_range       truncate, punch, collapse    taint, bar, flush before and after
+ *	invalidate_inode_pages2_range    before a direct write        the same
+ *	filemap_invalidate_inode         btrfs clones (from 6.10 on)  the same
+ *	generic_remap_file_range_prep    before a clone               taint, flush after
+ *	lock_two_nondirectories          ext4 exchanges extents       taint both, flush after
  *	clear_inode                      the inode ends               flush the object
  *	generic_shutdown_super           the file system ends         destroy the pool
  *	mm_filemap_delete_from_page_cache (tracepoint)  any removal   flush, unless it is our put's
@@ -34,21 +37,26 @@
  * look into tmem first and add the folio afterwards would let a truncation
  * slip in between.
  *
- * What changes the file without a folio in the page cache:
+ * What changes the file below the page cache:
  *
  * - Truncation and its relatives flush the range, before and after they remove
  *   the folios. In between, gets from that file are barred: the file system
- *   may already have changed what is below, or be about to (btrfs holds no
- *   lock there against readers). A put that races with the removal has the
- *   folio's lock, for which the removal waits, so flushing afterwards sees it.
- * - Direct writes invalidate the range before, which we treat the same. But
- *   until the write has completed, a reader may fetch old data, and reclaim
- *   put it; the invalidation after completion is left out by the kernel when
- *   the page cache is empty (7.3, asynchronous completion). So the file is
- *   tainted from the invalidation on: nothing is put until its i_rwsem could
- *   be had while no direct I/O was counted. A direct writer holds i_rwsem from
- *   before the invalidation until it is counted, so none can be missed. That
- *   is also why kiocb_invalidate_post_direct_write() needs no hook.
+ *   may already have changed what is below, or be about to. A put that races
+ *   with the removal has the folio's lock, for which the removal waits, so
+ *   flushing afterwards sees it.
+ * - That is not the end of it. Direct writes invalidate the range and write
+ *   then; btrfs removes the folios and punches the hole afterwards, and looks
+ *   for folios that came meanwhile. A reader may fetch old data in that time,
+ *   and a put would keep it. (After a direct write the kernel invalidates once
+ *   more, but not if the page cache is empty.) So the file is tainted: nothing
+ *   is put until its i_rwsem could be had, exclusively, while no direct I/O
+ *   was counted. Whoever changes a file below the page cache has i_rwsem until
+ *   he is done or, for direct I/O, counted: so none can be missed. The record
+ *   of a file begins tainted, which covers all that began before it did, and
+ *   before we were loaded.
+ * - If the invalidation fails, the page cache may have kept a stale folio. The
+ *   kernel is rid of it with the next reclaim; we would keep it. Nothing of
+ *   that file is put any more (spoiled).
  * - The end of the file. Readahead that races with a truncation can leave
  *   uptodate folios beyond the new end, with data of another file even (ext4
  *   with blocks smaller than pages reuses a stale mapping). The kernel never
@@ -88,6 +96,15 @@ void tmem_page_cache_detach(void)
 }
 
 /**
+ * tmem_page_cache_swapoff - nothing was attached
+ *
+ * Context: Any.
+ */
+void tmem_page_cache_swapoff(void)
+{
+}
+
+/**
  * tmem_page_cache_event_next - there are no events
  * @number: unused
  * @name: unused
@@ -103,7 +120,6 @@ bool tmem_page_cache_event_next(unsigned int number, const char **name, unsigned
 
 #else
 
-#include <linux/delay.h>
 #include <linux/hash.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
@@ -217,48 +233,34 @@ static struct tmem_cached_file *file_to_put_to(struct address_space *mapping)
 		tmem_saw(folios_ineligible);
 		return NULL;
 	}
-	file = tmem_cached_file_make(mapping, pool, GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
+	file = tmem_cached_file_make(mapping, pool);
 	if (!file)
 		tmem_saw(folios_crowded);
 	return file;
 }
 
-/* ---- direct I/O ---- */
+/* ---- files that change below the page cache ---- */
 
-/* Direct I/O to the file may follow. Sleeps. */
+/* Whoever calls has i_rwsem. A file without a record needs nothing: a record begins tainted. */
 static void taint(struct address_space *mapping)
 {
-	struct tmem_cached_file *file = tmem_cached_file_find(mapping);
+	struct tmem_cached_file *file = tmem_left_out("taint") ? NULL : tmem_cached_file_find(mapping);
 
-	if (tmem_left_out("direct_io"))
-		return;
-	if (!file) {
-		int pool = tmem_cached_super_pool(mapping->host->i_sb);
-
-		/*
-		 * Not adopted: the file system will be frozen before it is, and
-		 * the freeze waits for this I/O.
-		 */
-		if (pool < 0)
-			return;
-		/* It must not fail: the table may be busy growing. */
-		while (!(file = tmem_cached_file_make(mapping, pool, GFP_NOFS | __GFP_NOFAIL)))
-			msleep(1);
-	}
-	WRITE_ONCE(file->tainted, true);
+	if (file)
+		WRITE_ONCE(file->tainted, true);
 }
 
-/* Whether direct I/O may be under way; finds out if it has ended. Does not wait. */
+/* Whether somebody may be changing the file; finds out if that has ended. Does not wait. */
 static bool is_tainted(struct tmem_cached_file *file, struct inode *inode)
 {
 	if (!READ_ONCE(file->tainted))
-		return false;
+		return READ_ONCE(file->spoiled);
 	if (!inode_trylock(inode))
 		return true;
 	if (!atomic_read(&inode->i_dio_count))
 		WRITE_ONCE(file->tainted, false);
 	inode_unlock(inode);
-	return READ_ONCE(file->tainted);
+	return READ_ONCE(file->tainted) || READ_ONCE(file->spoiled);
 }
 
 /* ---- put ---- */
@@ -298,6 +300,9 @@ static bool put_folio(struct address_space *mapping, struct folio *folio)
 			tmem_saw(pages_beyond_end);
 			break;
 		}
+		/* The folio's own mark need not be set for a page of it (6.1), and reading it is fatal. */
+		if (PageHWPoison(folio_page(folio, i)))
+			break;
 		data = tmem_map_page(folio_page(folio, i));
 		stored += tmem_cached_file_put(file, folio->index + i, data) == TMEM_OK;
 		tmem_unmap_page(data);
@@ -464,15 +469,45 @@ static int our_filemap_read_folio(struct file *opened, filler_t filler, struct f
 
 /* ---- flush ---- */
 
-static void flush(struct address_space *mapping, pgoff_t first, pgoff_t last)
+/* Under RCU, and perhaps the lock of the page cache: for the pages of one folio. */
+static void flush_folio(struct address_space *mapping, struct folio *folio)
 {
 	struct tmem_cached_file *file;
 
 	rcu_read_lock();
 	file = tmem_cached_file_find(mapping);
 	if (file)
-		tmem_cached_file_flush(file, first, last);
+		tmem_cached_file_flush(file, folio->index, folio->index + folio_nr_pages(folio) - 1);
 	rcu_read_unlock();
+}
+
+/* The caller keeps the inode from ending. */
+static void flush_range(struct address_space *mapping, pgoff_t first, pgoff_t last)
+{
+	struct tmem_cached_file *file = tmem_cached_file_find(mapping);
+
+	if (file)
+		tmem_cached_file_flush_slowly(file, first, last);
+}
+
+/* Between these two, the page cache and what is below it may change, and do not agree. */
+static void begin_change(struct address_space *mapping, pgoff_t first, pgoff_t last)
+{
+	/* An inode that ends is put no more: no need to find out when it is free. */
+	if (!mapping_exiting(mapping))
+		taint(mapping);
+	bar(mapping);
+	flush_range(mapping, first, last);
+}
+
+static void end_change(struct address_space *mapping, pgoff_t first, pgoff_t last, int error)
+{
+	struct tmem_cached_file *file = error ? tmem_cached_file_find(mapping) : NULL;
+
+	if (file)
+		WRITE_ONCE(file->spoiled, true);
+	flush_range(mapping, first, last);
+	unbar(mapping);
 }
 
 TMEM_ORIGINAL(void, truncate_inode_pages_range, (struct address_space *mapping, loff_t first,
@@ -480,14 +515,13 @@ TMEM_ORIGINAL(void, truncate_inode_pages_range, (struct address_space *mapping, 
 static void our_truncate_inode_pages_range(struct address_space *mapping, loff_t first,
 					   tmem_truncate_last_t last)
 {
+	const pgoff_t first_index = first >> PAGE_SHIFT;
 	const pgoff_t last_index = last == (tmem_truncate_last_t)-1 ? ULONG_MAX : last >> PAGE_SHIFT;
 
 	tmem_hook_enter();
-	bar(mapping);
-	flush(mapping, first >> PAGE_SHIFT, last_index);
+	begin_change(mapping, first_index, last_index);
 	static_call(original_truncate_inode_pages_range)(mapping, first, last);
-	flush(mapping, first >> PAGE_SHIFT, last_index);
-	unbar(mapping);
+	end_change(mapping, first_index, last_index, 0);
 	tmem_hook_leave();
 }
 
@@ -499,15 +533,70 @@ static int our_invalidate_inode_pages2_range(struct address_space *mapping, pgof
 	int error;
 
 	tmem_hook_enter();
-	if (takes_part(mapping))
-		taint(mapping);
-	bar(mapping);
-	flush(mapping, first, last);
+	begin_change(mapping, first, last);
 	error = static_call(original_invalidate_inode_pages2_range)(mapping, first, last);
-	flush(mapping, first, last);
-	unbar(mapping);
+	end_change(mapping, first, last, error);
 	tmem_hook_leave();
 	return error;
+}
+
+#ifdef TMEM_FILEMAP_INVALIDATE_INODE
+
+/* It does not look further than an empty page cache. */
+TMEM_ORIGINAL(int, filemap_invalidate_inode, (struct inode *inode, bool write_back, loff_t first,
+					      loff_t last));
+static int our_filemap_invalidate_inode(struct inode *inode, bool write_back, loff_t first,
+					loff_t last)
+{
+	struct address_space *mapping = inode->i_mapping;
+	const pgoff_t first_index = first >> PAGE_SHIFT;
+	const pgoff_t last_index = last == LLONG_MAX ? ULONG_MAX : last >> PAGE_SHIFT;
+	int error;
+
+	tmem_hook_enter();
+	begin_change(mapping, first_index, last_index);
+	error = static_call(original_filemap_invalidate_inode)(inode, write_back, first, last);
+	end_change(mapping, first_index, last_index, error);
+	tmem_hook_leave();
+	return error;
+}
+
+#endif
+
+/* Both files' i_rwsem are held from before until the extents are shared. */
+TMEM_ORIGINAL(int, generic_remap_file_range_prep, (struct file *from, loff_t from_offset,
+						   struct file *to, loff_t to_offset, loff_t *bytes,
+						   unsigned int flags));
+static int our_generic_remap_file_range_prep(struct file *from, loff_t from_offset,
+					     struct file *to, loff_t to_offset, loff_t *bytes,
+					     unsigned int flags)
+{
+	struct address_space *mapping = file_inode(to)->i_mapping;
+	int error;
+
+	tmem_hook_enter();
+	taint(mapping);
+	error = static_call(original_generic_remap_file_range_prep)(from, from_offset, to, to_offset,
+								    bytes, flags);
+	flush_range(mapping, 0, ULONG_MAX);
+	tmem_hook_leave();
+	return error;
+}
+
+/* ext4 exchanges the blocks of two files below folios that it neither reads nor dirties. */
+TMEM_ORIGINAL(void, lock_two_nondirectories, (struct inode *one, struct inode *other));
+static void our_lock_two_nondirectories(struct inode *one, struct inode *other)
+{
+	struct inode *const both[] = { one, other };
+	unsigned int i;
+
+	tmem_hook_enter();
+	static_call(original_lock_two_nondirectories)(one, other);
+	for (i = 0; one && other && i < ARRAY_SIZE(both); i++) {
+		taint(both[i]->i_mapping);
+		flush_range(both[i]->i_mapping, 0, ULONG_MAX);
+	}
+	tmem_hook_leave();
 }
 
 TMEM_ORIGINAL(void, clear_inode, (struct inode *inode));
@@ -533,12 +622,12 @@ static void our_generic_shutdown_super(struct super_block *super)
 static void on_delete(void *unused, struct folio *folio)
 {
 	if (!removal_is_ours(folio))
-		flush(folio->mapping, folio->index, folio->index + folio_nr_pages(folio) - 1);
+		flush_folio(folio->mapping, folio);
 }
 
 static void on_dirty(void *unused, struct folio *folio, struct address_space *mapping)
 {
-	flush(mapping, folio->index, folio->index + folio_nr_pages(folio) - 1);
+	flush_folio(mapping, folio);
 }
 
 /* ---- coming and going ---- */
@@ -552,6 +641,11 @@ static struct tmem_probe probes[] = {
 static struct tmem_redirect redirects[] = {
 	TMEM_REDIRECT(truncate_inode_pages_range),
 	TMEM_REDIRECT(invalidate_inode_pages2_range),
+#ifdef TMEM_FILEMAP_INVALIDATE_INODE
+	TMEM_REDIRECT(filemap_invalidate_inode),
+#endif
+	TMEM_REDIRECT(generic_remap_file_range_prep),
+	TMEM_REDIRECT(lock_two_nondirectories),
 	TMEM_REDIRECT(clear_inode),
 	TMEM_REDIRECT(generic_shutdown_super),
 	TMEM_REDIRECT(__remove_mapping),
@@ -599,6 +693,19 @@ struct tmem_attachment tmem_page_cache_attach(struct tmem_client *client)
 		.attached = true,
 		.how = "redirected page-cache functions",
 	};
+}
+
+/**
+ * tmem_page_cache_swapoff - a swap area ends
+ *
+ * If it is a file, what tmem has of that is from before it was swapped to.
+ *
+ * Context: Process context. May sleep.
+ */
+void tmem_page_cache_swapoff(void)
+{
+	if (attached)
+		tmem_cached_file_flush_swap_files();
 }
 
 /**

@@ -29,15 +29,14 @@
 	X(folios_put, "of these, folios whose pages were put")				\
 	X(folios_ineligible, "not put: of a file or file system that does not take part") \
 	X(folios_unsettled, "not put: dirty, under writeback, private, in use, or its file had an I/O error") \
-	X(folios_tainted, "not put: direct I/O to the file may be under way")		\
+	X(folios_tainted, "not put: the file may be changing below the page cache")	\
 	X(folios_crowded, "not put: no memory for the file's record, or no free slot for the removal") \
 	X(folios_undone, "put, then flushed again because the folio stayed in the page cache") \
 	X(pages_beyond_end, "pages not put or not filled in because they are beyond the end of the file") \
 	X(folios_filled, "folios filled from tmem instead of the disk")			\
 	X(folios_barred, "not filled: the file is being truncated or invalidated")	\
 	X(folios_partly_there, "not filled: tmem had some of the pages only")		\
-	X(supers_adopted, "file systems that were given a pool")			\
-	X(supers_not_frozen, "file systems that could not be frozen for a moment, and will be tried again")
+	X(supers_adopted, "file systems that were given a pool")
 
 enum tmem_page_cache_event {
 #define TMEM_EVENT_NUMBER(name, meaning) TMEM_EVENT_##name,
@@ -61,10 +60,11 @@ DECLARE_PER_CPU(struct tmem_page_cache_events, tmem_page_cache_events);
  * @oid: address of the mapping, inode number, generation
  * @pool: its file system's
  * @highest: no page beyond this index was ever put
- * @tainted: direct I/O went by since nobody was seen doing any; nothing may be put
+ * @tainted: somebody may be changing the file below the page cache; nothing may be put
+ * @spoiled: the page cache may have kept a folio that is stale; nothing will be put any more
  * @rcu: it is freed when the last reader is gone
  *
- * Made by the first put, or by direct I/O; ends with the inode (clear_inode()).
+ * Made by the first put, tainted; ends with the inode (clear_inode()).
  */
 struct tmem_cached_file {
 	struct rhash_head node;
@@ -73,6 +73,7 @@ struct tmem_cached_file {
 	int pool;
 	atomic_long_t highest;
 	bool tainted;
+	bool spoiled;
 	struct rcu_head rcu;
 };
 
@@ -80,12 +81,14 @@ int tmem_cached_file_start(struct tmem_client *client);
 void tmem_cached_file_stop(void);
 
 struct tmem_cached_file *tmem_cached_file_find(struct address_space *mapping);
-struct tmem_cached_file *tmem_cached_file_make(struct address_space *mapping, int pool, gfp_t gfp);
+struct tmem_cached_file *tmem_cached_file_make(struct address_space *mapping, int pool);
 void tmem_cached_file_forget(struct address_space *mapping);
 
 int tmem_cached_file_put(struct tmem_cached_file *file, pgoff_t index, const void *data);
 int tmem_cached_file_get(struct tmem_cached_file *file, pgoff_t index, void *data);
 void tmem_cached_file_flush(struct tmem_cached_file *file, pgoff_t first, pgoff_t last);
+void tmem_cached_file_flush_slowly(struct tmem_cached_file *file, pgoff_t first, pgoff_t last);
+void tmem_cached_file_flush_swap_files(void);
 
 /* ---- cached_super.c ---- */
 

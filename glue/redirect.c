@@ -25,6 +25,7 @@
 #include <linux/module.h>
 #include <linux/printk.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/string.h>
 
 #include "redirect.h"
@@ -32,6 +33,7 @@
 DEFINE_PER_CPU(long, tmem_hooks_inside);
 
 #define ENDBR_BYTES 4
+#define TMEM_PROBES_MAX 8
 
 #ifdef TMEM_DEBUG
 
@@ -180,7 +182,13 @@ void tmem_redirect_disarm(struct tmem_redirect *redirects, unsigned int count)
 
 		if (!redirect->armed)
 			continue;
-		unregister_ftrace_function(&redirect->operation);
+		if (unregister_ftrace_function(&redirect->operation)) {
+			/* ftrace has switched itself off for good: calls go on coming, so our text must stay. */
+			pr_emerg("%s cannot be given back, ftrace is out of order; tmem stays until the machine is restarted\n",
+				 redirect->name);
+			for (;;)
+				schedule_timeout_idle(MAX_SCHEDULE_TIMEOUT);
+		}
 		ftrace_set_filter_ip(&redirect->operation, redirect->site, 1, 0);
 		redirect->armed = false;
 	}
@@ -214,14 +222,20 @@ static void match_probe(struct tracepoint *point, void *data)
 int tmem_probe_arm(struct tmem_probe *probes, unsigned int count, char *why, size_t why_bytes)
 {
 	struct probe_search search = { probes, count };
+	struct tracepoint *points[TMEM_PROBES_MAX];
 	unsigned int i;
 
+	if (WARN_ON(count > TMEM_PROBES_MAX))
+		return -E2BIG;
 	for_each_kernel_tracepoint(match_probe, &search);
 	for (i = 0; i < count; i++) {
-		struct tracepoint *point = probes[i].point;
+		points[i] = probes[i].point;
+		probes[i].point = NULL;
+	}
+	for (i = 0; i < count; i++) {
+		struct tracepoint *point = points[i];
 		int error;
 
-		probes[i].point = NULL;
 		if (tmem_left_out(probes[i].name)) {
 			pr_warn("%s is left out\n", probes[i].name);
 			continue;

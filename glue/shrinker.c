@@ -13,7 +13,7 @@
  * a store that may have 180 MiB of 240 stayed at 68, and re-reading 361 MiB got
  * 5 % hits instead of 95 %). max_pool_percent is the administrator's word on how
  * much we may have; so while there are file pages to take, we offer little.
- * Once they are fewer than a 32nd of RAM, and free memory is less than a 64th,
+ * Once they are fewer than a 64th of RAM, and free memory as well,
  * we offer as much as would mend that. Not more: a scan under pressure takes a
  * large part of all that is offered, at once (measured on 6.1 with all of it
  * offered: 51 MiB of 240 free, and 28 % hits). And before the kernel kills
@@ -32,7 +32,7 @@
 #include "glue.h"
 
 #define SEEKS_PER_FRAME (4 * DEFAULT_SEEKS)
-#define FILE_PART 32		/* of RAM in file pages: above that, the kernel has enough to take */
+#define FILE_PART 64		/* of RAM in file pages: above that, the kernel has enough to take */
 #define FREE_PART 64		/* of RAM free: above that, nobody is in need */
 #define OFFERED_PART 1024	/* of our frames, then */
 #define OOM_PART 4

@@ -99,6 +99,7 @@ TMEM_ORIGINAL(void, __frontswap_invalidate_area, (unsigned int type));
 static void our___frontswap_invalidate_area(unsigned int type)
 {
 	tmem_hook_enter();
+	tmem_page_cache_swapoff();
 	tmem_swap_area_end(type);
 	static_call(original___frontswap_invalidate_area)(type);
 	tmem_hook_leave();
@@ -181,10 +182,25 @@ static void our_zswap_invalidate(swp_entry_t entry)
 	tmem_hook_leave();
 }
 
+#ifdef TMEM_SLOTS_FREED_SILENTLY
+
+/* The one function that every freed slot passes, those of large folios too. */
+TMEM_ORIGINAL(void, clear_shadow_from_swap_cache, (int type, unsigned long first, unsigned long last));
+static void our_clear_shadow_from_swap_cache(int type, unsigned long first, unsigned long last)
+{
+	tmem_hook_enter();
+	tmem_swap_invalidate(type, first, last - first + 1);
+	static_call(original_clear_shadow_from_swap_cache)(type, first, last);
+	tmem_hook_leave();
+}
+
+#endif
+
 TMEM_ORIGINAL(void, zswap_swapoff, (int type));
 static void our_zswap_swapoff(int type)
 {
 	tmem_hook_enter();
+	tmem_page_cache_swapoff();
 	tmem_swap_area_end(type);
 	static_call(original_zswap_swapoff)(type);
 	tmem_hook_leave();
@@ -203,12 +219,16 @@ static zswap_load_t load_large(struct folio *folio)
 {
 	const swp_entry_t first = folio->swap;
 	const unsigned int count = folio_nr_pages(folio);
-	unsigned int i, found = 0;
+	unsigned int i, found = 0, good = 0;
 
-	for (i = 0; i < count; i++)
-		found += tmem_swap_load(swp_type(first), swp_offset(first) + i,
-					folio_page(folio, i)) == TMEM_OK;
-	if (found == count)
+	for (i = 0; i < count; i++) {
+		int result = tmem_swap_load(swp_type(first), swp_offset(first) + i,
+					    folio_page(folio, i));
+
+		good += result == TMEM_OK;
+		found += result == TMEM_OK || result == TMEM_CORRUPT;
+	}
+	if (good == count)
 		return loaded(folio, true);
 	if (found) {
 		pr_err_ratelimited("swap area %u, slot %lu: %u of %u pages of a folio are in tmem; it cannot be read in one piece\n",
@@ -263,6 +283,9 @@ static bool our_zswap_store(struct folio *folio)
 
 static struct tmem_redirect redirects[] = {
 	TMEM_REDIRECT(zswap_invalidate),
+#ifdef TMEM_SLOTS_FREED_SILENTLY
+	TMEM_REDIRECT(clear_shadow_from_swap_cache),
+#endif
 	TMEM_REDIRECT(zswap_swapoff),
 	TMEM_REDIRECT(zswap_load),
 	TMEM_REDIRECT(zswap_never_enabled),
