@@ -145,4 +145,62 @@
 	} while (0)
 #endif
 
+/*
+ * The block device (blockdev.c). Ported to the kernels with long-term support: 5.10, 5.15, 6.1, 6.6, 6.12 and
+ * later; between them the block layer's interface is in motion.
+ */
+#if !IS_ENABLED(CONFIG_BLOCK)
+#define TMEM_NO_BLOCKDEV "the kernel is built without CONFIG_BLOCK"
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0) && LINUX_VERSION_CODE < KERNEL_VERSION(5, 15, 0)
+#define TMEM_NO_BLOCKDEV "the block device is not ported to 5.11 to 5.14"
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+#define TMEM_NO_BLOCKDEV "the block device is not ported to 6.7 to 6.10"
+#endif
+
+/* 2021-10, 5.15: a disk is allocated with its queue, adding it can fail, and the sectors of a device have a getter. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 15, 0)
+#define TMEM_BDEV_ADD_CAN_FAIL
+#endif
+
+/* 2022-01, 5.16: submit_bio returns nothing. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 16, 0)
+#define TMEM_BDEV_COOKIE void
+#define TMEM_BDEV_NO_COOKIE
+#else
+#define TMEM_BDEV_COOKIE blk_qc_t
+#define TMEM_BDEV_NO_COOKIE BLK_QC_T_NONE
+#endif
+
+/* 2022-03, 5.17: a disk of one minor number is scanned for partitions unless it says no. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 17, 0)
+#define TMEM_BDEV_DISK_FLAGS GENHD_FL_NO_PART
+#else
+#define TMEM_BDEV_DISK_FLAGS 0
+#endif
+
+/* 2022-05, 5.18: a bio is told its device when it is made. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 18, 0)
+#define TMEM_BDEV_BIO_HAS_DEVICE
+#endif
+
+/* 2022-07, 5.19: discard is a limit and not a flag of the queue; put_disk() frees the queue. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 19, 0)
+#define TMEM_BDEV_NO_DISCARD_FLAG
+#endif
+
+/* 2023-08, 6.5: open and release take a disk, no mode; devices are opened with blk_mode_t and holder ops. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+#define TMEM_BDEV_HOLDER_OPS
+#endif
+
+/* 2024-05, 6.9: an open device is a struct file. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
+#define TMEM_BDEV_IS_FILE
+#endif
+
+/* 2024-09, 6.11: limits and features are given when the disk is allocated. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+#define TMEM_BDEV_FEATURES
+#endif
+
 #endif /* TMEM_GLUE_COMPAT_H */

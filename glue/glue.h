@@ -14,6 +14,7 @@
  *   page_cache.c   hook family: clean file pages, redirected functions (page_cache.h)
  *   frontswap.c    hook family: swapped-out pages, native interface (swap_area.h)
  *   swap_redirect.c  hook family: swapped-out pages, redirected functions (redirect.h)
+ *   blockdev.c     hook family: swapped-out pages, a block device over the swap device
  *
  * Each part keeps what it is given at start; there is no state shared by all.
  */
@@ -32,6 +33,8 @@ struct tmem_parameters {
 	bool cleancache;
 	bool frontswap;
 	bool force;		/* go on a kernel that is not in the support table */
+	bool blockdev;		/* swapped-out pages by the block device, not by hooks */
+	char *backing;		/* the device under it; set if @blockdev */
 };
 
 const struct tmem_parameters *tmem_parameters(void);
@@ -98,5 +101,8 @@ bool tmem_page_cache_event_next(unsigned int number, const char **name, unsigned
 
 struct tmem_attachment tmem_swap_redirect_attach(struct tmem_client *client);
 void tmem_swap_redirect_detach(void);
+
+struct tmem_attachment tmem_blockdev_attach(struct tmem_client *client, const char *backing);
+void tmem_blockdev_detach(void);
 
 #endif /* TMEM_GLUE_GLUE_H */

@@ -59,10 +59,13 @@ static struct tmem_attachment __init attach_file_pages(void)
 	return native.attached ? native : tmem_page_cache_attach(client);
 }
 
-static struct tmem_attachment __init attach_swap_pages(void)
+static struct tmem_attachment __init attach_swap_pages(const struct tmem_parameters *parameters)
 {
-	struct tmem_attachment native = tmem_frontswap_attach(client);
+	struct tmem_attachment native;
 
+	if (parameters->blockdev)
+		return tmem_blockdev_attach(client, parameters->backing);
+	native = tmem_frontswap_attach(client);
 	return native.attached ? native : tmem_swap_redirect_attach(client);
 }
 
@@ -76,7 +79,7 @@ static void __init attach(const struct tmem_parameters *parameters)
 	if (parameters->cleancache)
 		file = attach_file_pages();
 	if (parameters->frontswap)
-		swap = attach_swap_pages();
+		swap = attach_swap_pages(parameters);
 	if (!file.permanent && !swap.permanent)
 		module_put(THIS_MODULE);
 
@@ -154,6 +157,7 @@ static void __exit tmem_exit(void)
 {
 	tmem_page_cache_detach();
 	tmem_swap_redirect_detach();
+	tmem_blockdev_detach();
 	tmem_debugfs_stop();
 	tmem_sysfs_stop();
 	tmem_shrinker_stop();

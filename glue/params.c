@@ -45,11 +45,19 @@ static bool any_bad;
 /**
  * tmem_parameters - what the module was loaded with
  *
- * Context: Any.
+ * Context: Process context, once. Prints a line about each pair that does not fit.
  * Return: The parameters, or NULL if a value was bad; the log says which.
  */
 const struct tmem_parameters *tmem_parameters(void)
 {
+	if (parameters.blockdev && !parameters.backing) {
+		pr_err("mode=blockdev needs backing=, the swap partition or other block device to put /dev/tmem0 over\n");
+		any_bad = true;
+	}
+	if (!parameters.blockdev && parameters.backing) {
+		pr_err("backing=%s is for mode=blockdev, give both or none\n", parameters.backing);
+		any_bad = true;
+	}
 	return any_bad ? NULL : &parameters;
 }
 
@@ -133,6 +141,31 @@ MODULE_PARM_DESC(frontswap, "keep swapped-out pages, 0 or 1 (default 1)");
 
 module_param_cb(force, &switch_ops, &parameters.force, 0444);
 MODULE_PARM_DESC(force, "load on a kernel that tmem was not tested on, 0 or 1 (default 0)");
+
+static int mode_set(const char *text, const struct kernel_param *param)
+{
+	if (sysfs_streq(text, "auto")) {
+		parameters.blockdev = false;
+	} else if (sysfs_streq(text, "blockdev")) {
+		parameters.blockdev = true;
+	} else {
+		pr_err("mode=%.32s is unknown, give auto or blockdev\n", text);
+		any_bad = true;
+	}
+	return 0;
+}
+
+static int mode_get(char *text, const struct kernel_param *param)
+{
+	return sprintf(text, "%s\n", parameters.blockdev ? "blockdev" : "auto");
+}
+
+static const struct kernel_param_ops mode_ops = { .set = mode_set, .get = mode_get };
+
+module_param_cb(mode, &mode_ops, NULL, 0444);
+MODULE_PARM_DESC(mode, "how to get swapped-out pages: auto (hooks), or blockdev (/dev/tmem0, over backing=; default auto)");
+module_param_named(backing, parameters.backing, charp, 0444);
+MODULE_PARM_DESC(backing, "with mode=blockdev: the block device that takes what tmem does not keep");
 
 static int pam_set(const char *text, const struct kernel_param *param)
 {
