@@ -591,8 +591,8 @@ static void closed(void)
 			module_put(THIS_MODULE);
 		holds_module = failed;
 		if (failed)
-			pr_err("/dev/" NAME ": %lu pages could not be written to %s: their reads fail, and the module cannot be unloaded, until they are written again or discarded (blkdiscard /dev/" NAME ")\n",
-			       failed, backing_name);
+			pr_err("/dev/" NAME ": pages that could not be written to %s and are kept: %lu; the module cannot be unloaded until a later close writes them, or they are discarded (blkdiscard /dev/" NAME ")\n",
+			       backing_name, failed);
 	}
 	mutex_unlock(&users_mutex);
 }
