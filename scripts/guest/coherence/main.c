@@ -18,6 +18,7 @@
 #include <getopt.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 
 #include "subject.h"
 
@@ -60,6 +61,33 @@ static void usage(void)
 	exit(4);
 }
 
+/* In a process of its own: whatever a test leaves open or running goes with it. True unless it failed. */
+static bool run_test(const char *name, verdict (*run)(void))
+{
+	int status = 1;
+	verdict result;
+	pid_t child = fork();
+
+	if (child < 0)
+		die("fork");
+	if (child) {
+		while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+			;
+		if (WIFSIGNALED(status))
+			printf("not ok %s: died of signal %d\n", name, WTERMSIG(status));
+		return status == 0;
+	}
+	result = run();
+	if (!result)
+		printf("ok %s\n", name);
+	else if (!strncmp(result, "skip: ", 6))
+		printf("skip %s: %s\n", name, result + 6);
+	else
+		printf("not ok %s: %s\n", name, result);
+	fflush(NULL);
+	_exit(result && strncmp(result, "skip: ", 6));
+}
+
 int main(int count, char **arguments)
 {
 	static const struct option known[] = {
@@ -96,19 +124,10 @@ int main(int count, char **arguments)
 	if (!group_create(&group, "coherence", 0) || !group_enter(&group))
 		die("no memory cgroup: pages cannot be reclaimed");
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-		verdict result;
-
 		if (only && strcmp(only, tests[i].name))
 			continue;
-		result = tests[i].run();
 		ran++;
-		if (!result)
-			printf("ok %s\n", tests[i].name);
-		else if (!strncmp(result, "skip: ", 6))
-			printf("skip %s: %s\n", tests[i].name, result + 6);
-		else
-			printf("not ok %s: %s\n", tests[i].name, result);
-		failed += result && strncmp(result, "skip: ", 6);
+		failed += !run_test(tests[i].name, tests[i].run);
 	}
 	group_remove(&group);
 	if (!ran)
