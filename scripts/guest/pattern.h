@@ -32,6 +32,11 @@ static inline void pattern_fill(void *to, uint32_t serial, uint32_t version, uin
 {
 	unsigned char *at = to;
 
+	for (; offset % 8 == 0 && length >= 8; at += 8, offset += 8, length -= 8) {
+		uint64_t word = pattern_word(serial, version, offset / 8);
+
+		memcpy(at, &word, 8);
+	}
 	while (length) {
 		uint64_t word = pattern_word(serial, version, offset / 8);
 		size_t skip = offset % 8, part = 8 - skip < length ? 8 - skip : length;

@@ -33,13 +33,13 @@ static verdict submit(int file, int code, void *bytes, size_t length, uint64_t o
 	return NULL;
 }
 
-/* Every second page, so that the block layer cannot make few of them. */
+/* Every second page, so that the block layer cannot make few of them; a buffer each, as btrfs checks what it read. */
 static verdict submit_ballast(struct subject *ballast, int code)
 {
-	if (!ballast_bytes && posix_memalign((void **)&ballast_bytes, PAGE_BYTES, PAGE_BYTES))
+	if (!ballast_bytes && posix_memalign((void **)&ballast_bytes, PAGE_BYTES, BALLAST * PAGE_BYTES))
 		return because("no memory");
 	for (size_t i = 0; i < BALLAST; i++)
-		TRY(submit(ballast->direct, code, ballast_bytes, PAGE_BYTES, 2 * i * PAGE_BYTES));
+		TRY(submit(ballast->direct, code, ballast_bytes + i * PAGE_BYTES, PAGE_BYTES, 2 * i * PAGE_BYTES));
 	return NULL;
 }
 
@@ -75,6 +75,9 @@ verdict test_direct_async(void)
 		long done = 0, now;
 		bool old;
 
+		/* A direct write met a page that the kernel could not drop, and says so in its log: its own staleness. */
+		if (fsync(subject.file) && errno == EIO)
+			return because("skip: round %u: the kernel could not invalidate its own page cache", round);
 		TRY(subject_put(&subject));
 		if (!new_bytes && posix_memalign((void **)&new_bytes, PAGE_BYTES, SUBJECT_BYTES))
 			return because("no memory");

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "area.h"
+#include "pattern.h"
 
 const char *const kind_names[KINDS] = { "plain", "huge", "shared", "memfd" };
 static pthread_mutex_t one_report = PTHREAD_MUTEX_INITIALIZER;
@@ -51,14 +52,14 @@ void area_record(struct area *area, const char *what, size_t first, size_t count
 void area_expect(const struct area *area, size_t page, uint32_t version, void *to)
 {
 	if (version)
-		generate_page(to, mix(options.seed + area->number) ^ ((uint64_t)page << 32) ^ version);
+		pattern_fill(to, area->number + 1, version, page * PAGE_BYTES, PAGE_BYTES);
 	else
 		memset(to, 0, PAGE_BYTES);
 }
 
 void area_write(struct area *area, size_t page, bool zeros)
 {
-	static int left = 2000;
+	static int left = 200;
 	uint32_t old = area->model[page].version;
 
 	area->model[page].version = zeros ? 0 : ++area->version & 0x7fffffff;

@@ -3,9 +3,9 @@
  * The parts of swap-tester: areas of memory with their model, threads, options.
  *
  * An area has one owner, which changes it under the area's write lock; readers take any area under its read lock, so
- * several threads fault the same page at once. The model is a version for each page: its bytes are
- * generate_page(area, page, version), zeros for version 0, which is what a page is at first. A page given back with
- * MADV_FREE may be its version or zeros until it is written again.
+ * several threads fault the same page at once. The model is a version for each page: its bytes are pattern_fill of
+ * (area, version, place in it), zeros for version 0, which is what a page is at first. A page given back with MADV_FREE
+ * may be its version or zeros until it is written again.
  */
 #ifndef AREA_H
 #define AREA_H
