@@ -17,21 +17,39 @@
  *                (66 % fewer reads in the demo instead of 86 %).
  *   persistent   what swap-out may: PF_MEMALLOC callers reach the reserves,
  *                as the bio and the request they would need instead do.
+ *
+ * Both only while free memory is above a floor, somewhat more than half of the
+ * default min watermark. Swap-out itself allocates with __GFP_HIGH (7.3: tables
+ * of swap slots, with a warning each time it fails), and a page that we refuse
+ * goes to the disk, while reclaim that finds no memory for that goes nowhere.
  */
 #include <linux/errno.h>
 #include <linux/gfp.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <linux/vmstat.h>
 
 #include "glue.h"
 
 static struct kmem_cache *kind_caches[TMEM_KINDS];
 
+static unsigned long free_floor;	/* page frames */
+
+/* Five eighths of what the kernel sets min_free_kbytes to: the root of 16 times its memory, in KiB. */
+static unsigned long floor_of(unsigned long frames)
+{
+	const unsigned long kib = frames << (PAGE_SHIFT - 10);
+
+	return (int_sqrt(kib * 16) >> (PAGE_SHIFT - 10)) * 5 / 8;
+}
+
 static gfp_t gfp_of(unsigned int flags)
 {
-	gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN;
+	const gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN;
 
+	if (global_zone_page_state(NR_FREE_PAGES) <= free_floor)
+		return gfp | __GFP_NOMEMALLOC;
 	return flags & TMEM_ALLOC_RESERVES ? gfp : gfp | __GFP_NOMEMALLOC | __GFP_HIGH;
 }
 
@@ -117,6 +135,7 @@ int tmem_memory_start(void)
 {
 	unsigned int kind;
 
+	free_floor = floor_of(totalram_pages());
 	for (kind = 0; kind < TMEM_KINDS; kind++) {
 		char name[32];
 
