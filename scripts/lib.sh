@@ -8,7 +8,8 @@
 scripts_dir=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 top_dir=$(dirname "$scripts_dir")
 program=$(basename "$0")
-cache_dir=${TMEM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tmem}
+# Without links in it: headers name their directory, and scripts/toolchain shows directories under their own names.
+cache_dir=$(readlink -m "${TMEM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tmem}")
 export scripts_dir top_dir cache_dir
 
 # The processors that this process may use.
