@@ -107,7 +107,7 @@ verdict test_direct_async(void)
 	subject_end(&subject);
 	subject_end(&ballast);
 	printf("note direct-async: old pages were reclaimed with the write in flight in %u of %u rounds\n", in_time, rounds);
-	return in_time ? NULL : because("skip: never in time; a slower disk is needed (--disk FILE,iops=N)");
+	return in_time ? NULL : because("skip: never in time: the disk is too fast, or the file system has reads wait for the write");
 }
 
 /* --- end of file --- */
@@ -241,5 +241,5 @@ verdict test_end_of_file(void)
 	printf("note end-of-file: %zu pages were there beyond the end in %u rounds\n", beyond, rounds);
 	subject_end(&subject);
 	subject_end(&ballast);
-	return beyond ? NULL : because("skip: no page came to be beyond the end; a slower disk is needed");
+	return beyond ? NULL : because("skip: no page came to be beyond the end: the disk is too fast, or the file system does not let it");
 }
