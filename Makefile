@@ -26,7 +26,7 @@ kernel-headers:
 		echo "make: no kernel to build for at $(KDIR): apt-get install linux-headers-$$(uname -r), or give KDIR=" >&2; \
 		exit 1; }
 
-demo check shell stress check-mutations bench replay:
+demo check check-long check-hooks shell stress check-mutations bench replay:
 	@test -x $(top)/scripts/$@ || { echo "make: there is no scripts/$@ yet" >&2; exit 1; }
 	@KERNEL="$(KERNEL)" $(top)/scripts/$@ $(ARGS)
 
@@ -36,6 +36,8 @@ help:
 	@echo 'make clean      remove what was built'
 	@echo 'make demo       boot a virtual machine and show the same work with and without tmem'
 	@echo 'make check      build and run every test'
+	@echo 'make check-long the testers on every stock kernel, for hours (ARGS="--seconds 60" for less)'
+	@echo 'make check-hooks  leave out each hook and rule of the page cache family; a test must notice'
 	@echo 'make stress     five minutes of mixed load on the debug kernel, every byte verified'
 	@echo 'make check-mutations  break the core on purpose, clause by clause; a test must notice'
 	@echo 'make shell      boot a virtual machine with the module loaded, for looking around'
@@ -46,4 +48,4 @@ help:
 	@echo 'C=1             run sparse over glue/ (the C++ core is skipped)'
 	@echo 'ARGS="..."      arguments for the script behind demo, check and shell (try ARGS=--help)'
 
-.PHONY: all modules install modules_install clean kernel-headers demo check shell stress check-mutations bench replay help
+.PHONY: all modules install modules_install clean kernel-headers demo check check-long check-hooks shell stress check-mutations bench replay help
