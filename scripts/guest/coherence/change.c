@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Pages that reclaim took, and then new bytes for them: written, mapped, direct; or another file in their place. */
 #define _GNU_SOURCE
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -203,5 +204,45 @@ verdict test_remount(void)
 	subject.direct = open(subject.path, O_RDWR | O_DIRECT | O_CLOEXEC);
 	TRY(subject_compare_all(&subject));
 	subject_end(&subject);
+	return NULL;
+}
+
+/* What ext4 calls EXT4_IOC_MOVE_EXT; no header for programs has it. Numbers in blocks. */
+struct moved_extent {
+	uint32_t reserved, donor;
+	uint64_t first, donor_first, count, moved;
+};
+#define MOVE_EXTENTS _IOWR('f', 15, struct moved_extent)
+
+/*
+ * lock_two_nondirectories: ext4 exchanges the blocks of two files, the donor's without a look at its pages. The file
+ * keeps its content; what the donor has is what is on the disk.
+ */
+verdict test_move_extents(void)
+{
+	struct subject subject, donor;
+	struct moved_extent request = { .count = SUBJECT_BYTES / block_bytes };
+
+	TRY(subject_make(&subject, "move-extents"));
+	TRY(subject_make(&donor, "move-extents.donor"));
+	TRY(subject_put(&subject));
+	TRY(subject_put(&donor));
+	request.donor = (uint32_t)donor.file;
+	if (ioctl(subject.file, MOVE_EXTENTS, &request)) {
+		if (errno == ENOTTY || errno == EOPNOTSUPP || errno == EINVAL)
+			return because("skip: the file system moves no extents");
+		return because("moving extents: %s", strerror(errno));
+	}
+	if (request.moved != request.count)
+		return because("%llu of %llu blocks moved", (unsigned long long)request.moved, (unsigned long long)request.count);
+	/* At once: reclaim of the donor's empty folios would have its old pages forgotten. */
+	if (pread(donor.direct, buffer, SUBJECT_ROOM, 0) != SUBJECT_BYTES)
+		return because("direct read of the donor: %s", strerror(errno));
+	memcpy(donor.bytes, buffer, SUBJECT_BYTES);
+	TRY(subject_compare(&donor, "the donor, from where it is"));
+	TRY(subject_compare_all(&subject));
+	TRY(subject_compare_all(&donor));
+	subject_end(&subject);
+	subject_end(&donor);
 	return NULL;
 }

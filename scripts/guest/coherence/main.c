@@ -45,6 +45,7 @@ static const struct {
 	{ "write-part", test_write_part },
 	{ "write-dropped", test_write_dropped },
 	{ "map-write", test_map_write },
+	{ "move-extents", test_move_extents },
 	{ "direct-write", test_direct_write },
 	{ "direct-write-blocks", test_direct_write_other_descriptor },
 	{ "direct-async", test_direct_async },
