@@ -110,6 +110,7 @@ void map_write(struct thread *thread, struct file *file)
 	unsigned char *map, *at;
 	uint64_t offset;
 	uint32_t version;
+	bool collided = false;
 
 	if (!range_inside(thread, file, 1, 65536, &offset, &length))
 		return;
@@ -120,8 +121,11 @@ void map_write(struct thread *thread, struct file *file)
 	if (one_in(thread, 3))
 		madvise(map, mapped, MADV_RANDOM);
 	written = map_copy(at, thread->data, length);
-	if (one_in(thread, 4) && msync(map, mapped, one_in(thread, 2) ? MS_SYNC : MS_ASYNC) && errno != ENOSPC)
-		unexpected(file, "msync");
+	if (one_in(thread, 4) && msync(map, mapped, one_in(thread, 2) ? MS_SYNC : MS_ASYNC)) {
+		if (errno != ENOSPC && errno != EIO)
+			unexpected(file, "msync");
+		collided = errno == EIO;
+	}
 	munmap(map, mapped);
 	record_lock(file);
 	memcpy(file->bytes + offset, thread->data, written);
@@ -131,4 +135,6 @@ void map_write(struct thread *thread, struct file *file)
 		model_adopt(thread, file, offset + written, offset + length, thread->data + written);
 	}
 	record_commit(file);
+	if (collided)
+		collision(thread, file);
 }

@@ -71,6 +71,17 @@ void cut_after_no_space(struct thread *thread, struct file *file, uint64_t offse
 	record_commit(file);
 }
 
+/*
+ * A sync said EIO: a direct write found a page that the kernel could not drop, and the page cache may be stale by the
+ * kernel's own account (btrfs, where readers race). Nothing can be said of the file any more, so it is made anew. The
+ * disk's own errors are in the kernel's log, which scripts/vm judges.
+ */
+void collision(struct thread *thread, struct file *file)
+{
+	thread->collisions++;
+	name_recreate(thread, file);
+}
+
 /* --- write --- */
 
 /* For --inject stale: some writes are undone behind the model's back once the test runs for a while. */
@@ -99,6 +110,10 @@ static void write_bytes(struct thread *thread, struct file *file, int descriptor
 	if (written < 0 && errno == ENOSPC) {
 		thread->no_space++;
 		written = 0;
+	}
+	if (written < 0 && errno == EIO) {
+		collision(thread, file);
+		return;
 	}
 	if (written < 0)
 		unexpected(file, "%s of %zu bytes at %llu", what, length, (unsigned long long)offset);
@@ -213,6 +228,10 @@ static void sync_or_cut(struct thread *thread, struct file *file, int result, co
 {
 	if (!result)
 		return;
+	if (errno == EIO) {
+		collision(thread, file);
+		return;
+	}
 	if (errno != ENOSPC)
 		unexpected(file, "%s", what);
 	/* Delayed allocation found no room: what is on disk is not known, so nothing is left of it. */

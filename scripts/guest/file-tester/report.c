@@ -125,6 +125,12 @@ void report_mismatch(struct thread *thread, struct file *file, uint64_t since, u
 	print_second_read(file, file->buffered, "buffered", start, end);
 	print_second_read(file, file->direct, "O_DIRECT", start, end);
 	print_history(file, since, start, end);
+	if (fsync(file->buffered) && errno == EIO) {
+		fprintf(stderr, "  UNJUDGED: a direct write met a page that the kernel could not drop (see its log), or the disk failed\n");
+		print_report(0);
+		fflush(NULL);
+		_exit(EXIT_UNEXPECTED);
+	}
 	print_report(1);
 	fflush(NULL);
 	_exit(EXIT_MISMATCH);

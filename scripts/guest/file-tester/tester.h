@@ -68,7 +68,7 @@ struct thread {
 	uint64_t random;
 	unsigned char *data, *pattern;	/* LENGTH_MAX each, page aligned */
 	uint64_t counts[OPERATIONS_MAX], verified, in_flight, operations_left;
-	uint64_t no_space, unsupported, inode_reused, page_faults_refused, direct_in_flight_reads;
+	uint64_t no_space, unsupported, inode_reused, page_faults_refused, direct_in_flight_reads, collisions;
 };
 
 /* weight 0: of racing readers if reader_weight is not 0 */
@@ -153,6 +153,7 @@ bool range_inside(struct thread *thread, const struct file *file, uint64_t align
 bool range_anywhere(struct thread *thread, const struct file *file, uint64_t align, size_t most, uint64_t *offset,
 		    size_t *length);
 struct file *other_file(struct thread *thread, struct file *file);
+void collision(struct thread *thread, struct file *file);
 /* After ENOSPC where the outcome is open: the file is cut at offset, and so is the model. */
 void cut_after_no_space(struct thread *thread, struct file *file, uint64_t offset);
 
