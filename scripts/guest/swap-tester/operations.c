@@ -285,8 +285,8 @@ static void op_reclaim(struct thread *thread, struct area *area, size_t first, s
 struct operation operations[] = {
 	{ "read", 150, false, false, op_read },
 	{ "scan", 15, false, false, op_scan },
-	{ "write", 80, false, true, op_write },
-	{ "rewrite", 60, false, true, op_rewrite },
+	{ "write", 30, false, true, op_write },
+	{ "rewrite", 110, false, true, op_rewrite },
 	{ "zeros", 15, false, true, op_zeros },
 	{ "pageout", 40, false, false, op_pageout },
 	{ "cold", 8, false, false, op_cold },
