@@ -19,6 +19,19 @@
  * while it registers: cleancache_register_ops() walks the super blocks. There
  * is no way to unregister.
  *
+ * The interface alone does not keep us coherent. An asynchronous direct write
+ * invalidates before it writes, and afterwards only if the page cache has pages
+ * (iomap_dio_complete() of 5.10). A reader may fetch old data in between, and
+ * reclaim put it: nobody would ever invalidate that. So nothing is put while
+ * direct I/O to the file is counted, nor while somebody holds its i_rwsem: a
+ * direct writer does from before the first invalidation until he is counted.
+ * (If he takes it after we looked, his invalidation finds our page still in the
+ * page cache, waits for it, and flushes after our put.) A failed invalidation
+ * leaves an error in the mapping: then nothing of that file is put. And pages
+ * wholly beyond the end of the file, which readahead that races with a
+ * truncation can leave, are neither put nor given. glue/page_cache.c has the
+ * same rules, and more of the reasons.
+ *
  * A page that cannot be read back costs a disk read: a nonzero answer to
  * get_page makes the kernel fill the page anew, so garbage is never seen.
  */
@@ -45,8 +58,10 @@ struct tmem_attachment tmem_cleancache_attach(struct tmem_client *client)
 
 #include <linux/cleancache.h>
 #include <linux/errno.h>
+#include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/huge_mm.h>
+#include <linux/mm.h>
 #include <linux/printk.h>
 #include <linux/string.h>
 #include <linux/uuid.h>
@@ -89,12 +104,33 @@ static int init_shared_fs(uuid_t *fs_uuid, size_t page_bytes)
 	return new_pool(page_bytes, TMEM_POOL_SHARED, uuid);
 }
 
+static bool is_beyond_end(const struct page *page)
+{
+	return page->index >= DIV_ROUND_UP_ULL(i_size_read(page->mapping->host), PAGE_SIZE);
+}
+
+/* Whether nobody may be changing the file below the page cache. */
+static bool is_settled(const struct page *page)
+{
+	struct address_space *mapping = page->mapping;
+
+	if (inode_is_locked(mapping->host))
+		return false;
+	/* A direct writer is counted before he lets go of the lock. */
+	smp_rmb();
+	return !atomic_read(&mapping->host->i_dio_count) && !mapping->wb_err;
+}
+
 static int get_page_hook(int pool, struct cleancache_filekey key, pgoff_t index, struct page *page)
 {
 	struct tmem_oid oid = oid_of(&key);
-	void *data = kmap_atomic(page);
-	int result = tmem_get(client_of_hooks, pool, &oid, index, data);
+	void *data;
+	int result;
 
+	if (is_beyond_end(page))
+		return -1;
+	data = kmap_atomic(page);
+	result = tmem_get(client_of_hooks, pool, &oid, index, data);
 	kunmap_atomic(data);
 	return result == TMEM_OK ? 0 : -1;
 }
@@ -104,8 +140,8 @@ static void put_page_hook(int pool, struct cleancache_filekey key, pgoff_t index
 	struct tmem_oid oid = oid_of(&key);
 	void *data;
 
-	if (unlikely(PageTransHuge(page))) {
-		/* Not worth 512 compressions with interrupts off; but nothing older may stay. */
+	if (unlikely(PageTransHuge(page) || is_beyond_end(page) || !is_settled(page))) {
+		/* A huge page is not worth 512 compressions with interrupts off. Nothing older may stay. */
 		unsigned int i;
 
 		for (i = 0; i < thp_nr_pages(page); i++)
