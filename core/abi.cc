@@ -9,7 +9,7 @@
 
 // The same numbers stand in glue/abi_check.c: C and C++ agree on every layout.
 static_assert(sizeof(tmem_oid) == 24 && sizeof(tmem_codec_buffers) == 24);
-static_assert(sizeof(tmem_host_ops) == 120 && sizeof(tmem_pam_ops) == 88);
+static_assert(sizeof(tmem_host_ops) == 136 && sizeof(tmem_pam_ops) == 88);
 static_assert(sizeof(tmem_pam_page) == 24 && sizeof(tmem_usage) == 88);
 static_assert(sizeof(tmem_stats) == 224 && sizeof(struct tmem_host_stats) == 360);
 static_assert(sizeof(tmem_pool_info) == 272);
@@ -25,11 +25,12 @@ static const tmem::Oid &oid_of(const tmem_oid *oid) {
 unsigned long tmem_kind_bytes(unsigned int kind) {
   switch (kind) {
     case TMEM_KIND_OBJECT: return sizeof(tmem::Object);
-    case TMEM_KIND_LEAF: return sizeof(tmem::Leaf);
     case TMEM_KIND_RUN: return sizeof(tmem::Run);
     case TMEM_KIND_PLAIN_PAGE: return sizeof(tmem::PlainPage);
-    default: return 0;
+    default: break;
   }
+  const unsigned int size_class = kind - TMEM_KIND_LEAF;
+  return size_class < tmem::kLeafClasses ? tmem::Leaf::bytes_of(size_class) : 0;
 }
 
 unsigned long tmem_kind_alignment(unsigned int kind) {
@@ -40,11 +41,14 @@ unsigned long tmem_kind_alignment(unsigned int kind) {
 const char *tmem_kind_name(unsigned int kind) {
   switch (kind) {
     case TMEM_KIND_OBJECT: return "object";
-    case TMEM_KIND_LEAF: return "leaf";
     case TMEM_KIND_RUN: return "run";
     case TMEM_KIND_PLAIN_PAGE: return "plain_page";
-    default: return nullptr;
+    default: break;
   }
+  static constexpr const char *kLeafNames[tmem::kLeafClasses] = {
+      "leaf_1", "leaf_3", "leaf_6", "leaf_12", "leaf_24", "leaf_36", "leaf_48", "leaf_64"};
+  const unsigned int size_class = kind - TMEM_KIND_LEAF;
+  return size_class < tmem::kLeafClasses ? kLeafNames[size_class] : nullptr;
 }
 
 // ---- Life

@@ -56,7 +56,7 @@ extern "C" {
 #define TMEM_REFUSED_NESTED (-11)    /* EAGAIN: interrupted a put or get on this CPU; no second workspace */
 #define TMEM_REFUSED_FROZEN (-1)     /* EPERM: the tunable "frozen" is set */
 
-/* ---- What the host must link: locks, events, the CPU number ------------- */
+/* ---- What the host must link: locks, counters, gates --------------------- */
 
 /*
  * Storage for a lock of the host's. A spinlock_t is one word on a plain
@@ -65,16 +65,12 @@ extern "C" {
 #ifndef TMEM_LOCK_WORDS
 #define TMEM_LOCK_WORDS 1
 #endif
-#ifndef TMEM_EVENT_WORDS
-#define TMEM_EVENT_WORDS 8
+#ifndef TMEM_GATE_WORDS
+#define TMEM_GATE_WORDS 8
 #endif
 
 struct tmem_lock {
 	unsigned long words[TMEM_LOCK_WORDS];
-};
-
-struct tmem_event {
-	unsigned long words[TMEM_EVENT_WORDS];
 };
 
 /*
@@ -85,9 +81,8 @@ struct tmem_event {
 #define TMEM_RANK_CONTROL 0
 #define TMEM_RANK_LEAF_BUCKET 1
 #define TMEM_RANK_OBJECT_BUCKET 2
-#define TMEM_RANK_POOL_OBJECTS 3
-#define TMEM_RANK_STORE 4
-#define TMEM_RANKS 5
+#define TMEM_RANK_STORE 3
+#define TMEM_RANKS 4
 
 /* Prepares @lock in its class. Cannot fail. */
 void tmem_lock_init(struct tmem_lock *lock, unsigned int rank);
@@ -97,22 +92,45 @@ void tmem_lock_destroy(struct tmem_lock *lock);
 unsigned long tmem_lock_acquire(struct tmem_lock *lock);
 void tmem_lock_release(struct tmem_lock *lock, unsigned long interrupt_state);
 
-/* A one-shot event: the waiter sleeps, without spinning, until it is signalled. */
-void tmem_event_init(struct tmem_event *event);
-void tmem_event_signal(struct tmem_event *event);	/* any context */
-void tmem_event_wait(struct tmem_event *event);		/* process context, sleeps */
+/*
+ * A row of 64-bit counters, each the sum of what all CPUs have added. Adding
+ * is cheap, atomic against interrupts and against other CPUs, in any context;
+ * a sum is exact as soon as nobody adds, and who sees an addition in it sees
+ * what the adder did before. Rows come from host_ops.counters_alloc.
+ */
+struct tmem_counters;
+void tmem_counters_add(struct tmem_counters *counters, unsigned int cell, unsigned long long delta);
+unsigned long long tmem_counters_sum(const struct tmem_counters *counters, unsigned int cell);
 
-/* The number of this CPU, below tmem_host_ops.cpu_count; a stale answer does no harm. */
-unsigned int tmem_cpu(void);
+/*
+ * A gate counts who is inside without a cache line that all CPUs write: each
+ * adds to its own part of two counters, @cell (entered) and @cell + 1 (left).
+ * It begins closed.
+ */
+struct tmem_gate {
+	unsigned long words[TMEM_GATE_WORDS];
+};
+
+void tmem_gate_init(struct tmem_gate *gate, struct tmem_counters *counters, unsigned int cell);
+/* Nobody is inside or about to leave any more. Process context, may sleep. */
+void tmem_gate_destroy(struct tmem_gate *gate);
+void tmem_gate_open(struct tmem_gate *gate);
+/* 1: inside, tmem_gate_leave must follow, from any CPU; 0: closed. Any context. */
+int tmem_gate_enter(struct tmem_gate *gate);
+void tmem_gate_leave(struct tmem_gate *gate);
+/* Closes it and sleeps, without spinning, until the last has left. Process context. */
+void tmem_gate_close(struct tmem_gate *gate);
+int tmem_gate_is_open(const struct tmem_gate *gate);
 
 /* ---- Host ops ----------------------------------------------------------- */
 
 /* Small objects the core allocates, each from a cache of its own. */
+#define TMEM_LEAF_CLASSES 8
 #define TMEM_KIND_OBJECT 0
-#define TMEM_KIND_LEAF 1
-#define TMEM_KIND_RUN 2
-#define TMEM_KIND_PLAIN_PAGE 3
-#define TMEM_KINDS 4
+#define TMEM_KIND_LEAF 1	/* the smallest class; the others follow */
+#define TMEM_KIND_RUN (TMEM_KIND_LEAF + TMEM_LEAF_CLASSES)
+#define TMEM_KIND_PLAIN_PAGE (TMEM_KIND_RUN + 1)
+#define TMEM_KINDS (TMEM_KIND_PLAIN_PAGE + 1)
 
 /* Size, alignment (bytes) and name of a kind, for the host's caches; 0 or NULL if unknown. */
 unsigned long tmem_kind_bytes(unsigned int kind);
@@ -134,7 +152,7 @@ struct tmem_codec_buffers {
 
 struct tmem_host_ops {
 	unsigned int abi_size;
-	/* CPUs that tmem_cpu() may ever name, at least 1. */
+	/* CPUs the machine may ever have, at least 1. */
 	unsigned int cpu_count;
 	/* Page frames of RAM in the machine; max_pool_percent is a part of it. */
 	unsigned long long memory_frames;
@@ -156,6 +174,10 @@ struct tmem_host_ops {
 	/* A zeroed table of @bytes, or NULL. Process context, may sleep. */
 	void *(*table_alloc)(unsigned long bytes);
 	void (*table_free)(void *table, unsigned long bytes);
+
+	/* A row of @cells counters, all 0, or NULL. Process context, may sleep. */
+	struct tmem_counters *(*counters_alloc)(unsigned int cells);
+	void (*counters_free)(struct tmem_counters *counters, unsigned int cells);
 
 	/* Called between the batches of long work in process context; may reschedule. */
 	void (*breathe)(void);
@@ -393,7 +415,7 @@ int tmem_flush_page(struct tmem_client *client, int pool, const struct tmem_oid 
 
 /*
  * Removes the pages from index @first to @last, both included (none if @last
- * is smaller); costs a lock for each 16 indices in between, stored or not, as
+ * is smaller); costs a lock for each 64 indices in between, stored or not, as
  * long as the object has any page. From an ephemeral pool it may remove the
  * whole object if the range is much wider: more than 2^20 indices, and 256 for
  * each page stored. Counts as one flush. Results as tmem_flush_page.
@@ -403,7 +425,7 @@ int tmem_flush_range(struct tmem_client *client, int pool, const struct tmem_oid
 
 /*
  * Removes every page of the object that was there when the call began; takes
- * no lock for longer than one leaf (16 pages). Results as tmem_flush_page.
+ * no lock for longer than one leaf (64 pages). Results as tmem_flush_page.
  */
 int tmem_flush_object(struct tmem_client *client, int pool, const struct tmem_oid *oid);
 

@@ -7,7 +7,6 @@
  * drift. The numbers are for LP64, the only data model the module builds for.
  */
 #include <linux/build_bug.h>
-#include <linux/completion.h>
 #include <linux/errno.h>
 #include <linux/lzo.h>
 #include <linux/mm.h>
@@ -40,12 +39,10 @@ static_assert(TMEM_REFUSED_LIMIT == -EDQUOT);
 static_assert(TMEM_REFUSED_NESTED == -EAGAIN);
 static_assert(TMEM_REFUSED_FROZEN == -EPERM);
 
-/* The kernel's own sizes. The words of a lock and an event come from Kbuild. */
+/* The kernel's own sizes. The words of a lock and a gate come from Kbuild; counters.c checks the gate's. */
 static_assert(TMEM_PAGE_BYTES == PAGE_SIZE);
 static_assert(sizeof(spinlock_t) <= sizeof(struct tmem_lock));
 static_assert(__alignof__(spinlock_t) <= __alignof__(struct tmem_lock));
-static_assert(sizeof(struct completion) <= sizeof(struct tmem_event));
-static_assert(__alignof__(struct completion) <= __alignof__(struct tmem_event));
 /* The kernel's macro has two bytes more, for LZO-RLE's header, which we never write. */
 static_assert(lzo1x_worst_compress(PAGE_SIZE) - 2 <= TMEM_CODEC_OUTPUT_BYTES);
 
@@ -56,7 +53,7 @@ OFFSET(struct tmem_codec_buffers, workspace, 0);
 OFFSET(struct tmem_codec_buffers, output, 8);
 OFFSET(struct tmem_codec_buffers, bounce, 16);
 
-SIZE(struct tmem_host_ops, 120);
+SIZE(struct tmem_host_ops, 136);
 OFFSET(struct tmem_host_ops, abi_size, 0);
 OFFSET(struct tmem_host_ops, cpu_count, 4);
 OFFSET(struct tmem_host_ops, memory_frames, 8);
@@ -67,12 +64,14 @@ OFFSET(struct tmem_host_ops, frame_alloc, 40);
 OFFSET(struct tmem_host_ops, frame_free, 48);
 OFFSET(struct tmem_host_ops, table_alloc, 56);
 OFFSET(struct tmem_host_ops, table_free, 64);
-OFFSET(struct tmem_host_ops, breathe, 72);
-OFFSET(struct tmem_host_ops, codec_begin, 80);
-OFFSET(struct tmem_host_ops, codec_end, 88);
-OFFSET(struct tmem_host_ops, compress, 96);
-OFFSET(struct tmem_host_ops, decompress, 104);
-OFFSET(struct tmem_host_ops, checksum, 112);
+OFFSET(struct tmem_host_ops, counters_alloc, 72);
+OFFSET(struct tmem_host_ops, counters_free, 80);
+OFFSET(struct tmem_host_ops, breathe, 88);
+OFFSET(struct tmem_host_ops, codec_begin, 96);
+OFFSET(struct tmem_host_ops, codec_end, 104);
+OFFSET(struct tmem_host_ops, compress, 112);
+OFFSET(struct tmem_host_ops, decompress, 120);
+OFFSET(struct tmem_host_ops, checksum, 128);
 
 SIZE(struct tmem_pam_page, 24);
 OFFSET(struct tmem_pam_page, data, 0);

@@ -9,15 +9,20 @@
 
 #include "glue.h"
 
-/* What the core links: locks.c */
+/* What the core links: locks.c, counters.c */
 EXPORT_SYMBOL_GPL(tmem_lock_init);
 EXPORT_SYMBOL_GPL(tmem_lock_destroy);
 EXPORT_SYMBOL_GPL(tmem_lock_acquire);
 EXPORT_SYMBOL_GPL(tmem_lock_release);
-EXPORT_SYMBOL_GPL(tmem_event_init);
-EXPORT_SYMBOL_GPL(tmem_event_signal);
-EXPORT_SYMBOL_GPL(tmem_event_wait);
-EXPORT_SYMBOL_GPL(tmem_cpu);
+EXPORT_SYMBOL_GPL(tmem_counters_add);
+EXPORT_SYMBOL_GPL(tmem_counters_sum);
+EXPORT_SYMBOL_GPL(tmem_gate_init);
+EXPORT_SYMBOL_GPL(tmem_gate_destroy);
+EXPORT_SYMBOL_GPL(tmem_gate_open);
+EXPORT_SYMBOL_GPL(tmem_gate_enter);
+EXPORT_SYMBOL_GPL(tmem_gate_leave);
+EXPORT_SYMBOL_GPL(tmem_gate_close);
+EXPORT_SYMBOL_GPL(tmem_gate_is_open);
 
 /* Hosts and PAMs */
 EXPORT_SYMBOL_GPL(tmem_kind_bytes);

@@ -53,6 +53,8 @@ void *tmem_frame_alloc(unsigned int flags);
 void tmem_frame_free(void *frame);
 void *tmem_table_alloc(unsigned long bytes);
 void tmem_table_free(void *table, unsigned long bytes);
+struct tmem_counters *tmem_counters_alloc(unsigned int cells);
+void tmem_counters_free(struct tmem_counters *counters, unsigned int cells);
 
 int tmem_codec_start(void);
 void tmem_codec_stop(void);

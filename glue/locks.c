@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * locks.c - the core's locks, events and CPU number.
+ * locks.c - the core's locks.
  *
  * The core declares locks as so many words; here each becomes a spinlock_t
  * taken with interrupts off, because a put or flush may come from under a lock
  * that interrupts take. lockdep tells the ranks apart: one class each,
  * whatever the number of locks, so that the first inversion is reported.
  */
-#include <linux/completion.h>
 #include <linux/kernel.h>
 #include <linux/lockdep.h>
-#include <linux/smp.h>
 #include <linux/spinlock.h>
 
 #include "glue.h"
@@ -21,18 +19,12 @@ static const char *const rank_names[TMEM_RANKS] = {
 	[TMEM_RANK_CONTROL] = "tmem_control",
 	[TMEM_RANK_LEAF_BUCKET] = "tmem_leaf_bucket",
 	[TMEM_RANK_OBJECT_BUCKET] = "tmem_object_bucket",
-	[TMEM_RANK_POOL_OBJECTS] = "tmem_pool_objects",
 	[TMEM_RANK_STORE] = "tmem_store",
 };
 
 static spinlock_t *as_spinlock(struct tmem_lock *lock)
 {
 	return (spinlock_t *)lock->words;
-}
-
-static struct completion *as_completion(struct tmem_event *event)
-{
-	return (struct completion *)event->words;
 }
 
 /**
@@ -85,48 +77,4 @@ unsigned long tmem_lock_acquire(struct tmem_lock *lock) __acquires(lock)
 void tmem_lock_release(struct tmem_lock *lock, unsigned long interrupt_state) __releases(lock)
 {
 	spin_unlock_irqrestore(as_spinlock(lock), interrupt_state);
-}
-
-/**
- * tmem_event_init - prepare a one-shot event
- * @event: storage of the core's
- *
- * Context: Any.
- */
-void tmem_event_init(struct tmem_event *event)
-{
-	init_completion(as_completion(event));
-}
-
-/**
- * tmem_event_signal - let the waiters go, now and from now on
- * @event: may be freed as soon as a waiter has returned
- *
- * Context: Any.
- */
-void tmem_event_signal(struct tmem_event *event)
-{
-	complete_all(as_completion(event));
-}
-
-/**
- * tmem_event_wait - sleep until an event is signalled
- * @event: prepared by tmem_event_init()
- *
- * Context: Process context. Sleeps, uninterruptibly: what is waited for is short.
- */
-void tmem_event_wait(struct tmem_event *event)
-{
-	wait_for_completion(as_completion(event));
-}
-
-/**
- * tmem_cpu - the number of this CPU, for counters and caches per CPU
- *
- * Context: Any; a caller that may migrate gets a number that was true.
- * Return: Below the host's cpu_count.
- */
-unsigned int tmem_cpu(void)
-{
-	return raw_smp_processor_id();
 }

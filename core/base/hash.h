@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-// Hashing a handle: each of the 192 + 64 bits, and their order, reaches every
-// bit of the result. The 64x64->128 multiply-and-fold step is the idea of
-// Wang Yi's wyhash; the seed is the host's, so an outsider who may choose
-// object ids cannot aim at one bucket.
+// Hashing a handle, in two steps: (pool, object id) gives the object's hash,
+// and that with a leaf's number gives the leaf's. Each of the 192 + 64 bits,
+// and their order, reaches every bit of the result. The 64x64->128
+// multiply-and-fold step, two of them side by side, is the idea of Wang Yi's
+// wyhash; the seed is the host's, so an outsider who may choose object ids
+// cannot aim at one bucket.
 #ifndef TMEM_CORE_BASE_HASH_H
 #define TMEM_CORE_BASE_HASH_H
 
@@ -10,30 +12,36 @@
 
 namespace tmem {
 
-class Hash {
+class HandleHash {
  public:
-  constexpr explicit Hash(u64 seed) : state_(seed ^ kOdd[0]) {}
+  constexpr explicit HandleHash(u64 seed)
+      : key_{fold(seed ^ kOdd[0], kOdd[1]), fold(seed ^ kOdd[2], kOdd[3]),
+             fold(seed ^ kOdd[1], kOdd[0]), fold(seed ^ kOdd[3], kOdd[2])} {}
 
-  constexpr Hash &add(u64 value) {
-    state_ = fold(state_ ^ value ^ kOdd[1], kOdd[2] + (state_ >> 32));
-    return *this;
+  constexpr u64 of_object(u32 pool_serial, const Oid &oid) const {
+    // The two halves do not wait for each other.
+    const u64 left = fold(oid.word[0] ^ key_[0], oid.word[1] ^ key_[1]);
+    const u64 right = fold(oid.word[2] ^ key_[2], pool_serial ^ key_[3]);
+    return fold(left ^ key_[1], right ^ key_[0]);
   }
-  constexpr Hash &add(const Oid &oid) { return add(oid.word[0]).add(oid.word[1]).add(oid.word[2]); }
-  constexpr u64 finish() const { return fold(state_ ^ kOdd[3], kOdd[1]); }
+  constexpr u64 of_leaf(u64 object_hash, u64 base) const {
+    // Two steps for the number, which may be small; the first does not wait for the object's hash.
+    return fold(object_hash ^ key_[2], fold(base ^ key_[3], kOdd[3]));
+  }
 
  private:
+  // A factor of zero would erase the other one: each has a key in it that nobody knows.
   static constexpr u64 fold(u64 a, u64 b) {
     __extension__ using u128 = unsigned __int128;
     const u128 product = static_cast<u128>(a) * b;
-    // Adding the inputs keeps a zero factor from erasing the other one.
-    return (static_cast<u64>(product) ^ static_cast<u64>(product >> 64)) + (a ^ (b << 1));
+    return static_cast<u64>(product) ^ static_cast<u64>(product >> 64);
   }
 
   // Odd constants with about as many ones as zeros (digits of pi, made odd).
   static constexpr u64 kOdd[4] = {0x243f6a8885a308d3, 0x13198a2e03707345, 0xa4093822299f31d1,
                                   0x082efa98ec4e6c89};
 
-  u64 state_;
+  u64 key_[4];
 };
 
 }  // namespace tmem

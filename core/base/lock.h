@@ -8,7 +8,6 @@
 //   kControl        tables of clients and pools; life cycle and statistics only
 //   kLeafBucket     one bucket of leaves: every page operation
 //   kObjectBucket   one bucket of objects: when a leaf appears or goes
-//   kPoolObjects    one pool's list of objects: when an object appears or goes
 //   kStore          a PAM's own; innermost, because hold() is called under kLeafBucket
 //
 // No lock is held over compression, decompression, an allocation, or a loop
@@ -40,7 +39,6 @@ enum class Rank : u32 {
   kControl = TMEM_RANK_CONTROL,
   kLeafBucket = TMEM_RANK_LEAF_BUCKET,
   kObjectBucket = TMEM_RANK_OBJECT_BUCKET,
-  kPoolObjects = TMEM_RANK_POOL_OBJECTS,
   kStore = TMEM_RANK_STORE,
 };
 

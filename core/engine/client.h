@@ -9,6 +9,7 @@
 #ifndef TMEM_CORE_ENGINE_CLIENT_H
 #define TMEM_CORE_ENGINE_CLIENT_H
 
+#include "../base/atomic.h"
 #include "pool.h"
 
 namespace tmem {

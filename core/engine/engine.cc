@@ -22,7 +22,8 @@ Engine::Engine(const tmem_host_ops &host) : host_(host), index_(host) {
 static bool complete(const tmem_host_ops *host) {
   return host && host->abi_size == sizeof(*host) && host->cpu_count && host->memory_frames &&
          host->object_alloc && host->object_free && host->frame_alloc && host->frame_free &&
-         host->table_alloc && host->table_free && host->breathe && host->codec_begin &&
+         host->table_alloc && host->table_free && host->counters_alloc && host->counters_free &&
+         host->breathe && host->codec_begin &&
          host->codec_end && host->compress && host->decompress && host->checksum;
 }
 
@@ -47,12 +48,11 @@ Outcome Engine::destroy() {
   }
   if (pam_ops_) pam_ops_->stop(pam_);
   index_.stop();
-  const u64 counter_bytes = Counters::bytes_for(host_.cpu_count);
   for (Pool *pool = all_pools_.load_relaxed(); pool;) {
     Pool *next = pool->next_pool;
-    void *counters = pool->counters.memory();
+    tmem_counters *row = pool->counters.row();
     pool->~Pool();
-    host_.table_free(counters, counter_bytes);
+    host_.counters_free(row, Counters::kCells);
     host_.table_free(pool, sizeof(Pool));
     pool = next;
   }
@@ -163,14 +163,13 @@ Pool *Engine::acquire_pool() {
       return pool;
     }
   }
-  const u64 counter_bytes = Counters::bytes_for(host_.cpu_count);
   void *memory = host_.table_alloc(sizeof(Pool));
-  void *counters = memory ? host_.table_alloc(counter_bytes) : nullptr;
-  if (!counters) {
+  tmem_counters *row = memory ? host_.counters_alloc(Counters::kCells) : nullptr;
+  if (!row) {
     if (memory) host_.table_free(memory, sizeof(Pool));
     return nullptr;
   }
-  Pool *pool = new (Placement{memory}) Pool(counters, host_.cpu_count);
+  Pool *pool = new (Placement{memory}) Pool(row);
   Guard guard(control_lock_);
   pool->next_pool = all_pools_.load_relaxed();
   all_pools_.store_release(pool);
@@ -179,6 +178,7 @@ Pool *Engine::acquire_pool() {
 
 void Engine::retire_pool(Pool &pool) {
   pool.forget();  // nobody else's by now: no lock
+  pool.going_away = false;
   Guard guard(control_lock_);
   pool.next_idle = idle_pools_;
   idle_pools_ = &pool;
@@ -218,6 +218,23 @@ Result<int> Engine::new_pool(Client &client, u32 flags, const u64 *uuid) {
   return client.publish(*pool, *slot);
 }
 
+// The table of objects from end to end, as long as the pool has any; nobody adds
+// to it. One look under each bucket's lock, and others run in between. Eviction
+// may take the last page: it takes the object off the count when it is done with the pool.
+void Engine::flush_pool(Pool &pool) {
+  constexpr u64 kBucketsBetweenLooks = 256;
+  for (u64 bucket = 0; bucket < index_.object_buckets(); ++bucket) {
+    if (bucket % kBucketsBetweenLooks == 0) {
+      if (pool.counted(Counter::level_objects) == 0) return;
+      host_.breathe();
+    }
+    while (const Maybe<Oid> oid = index_.object_in_bucket(pool, bucket)) {
+      static_cast<void>(flush_object_counted(pool, *oid, Breathe::kBetweenLeaves));
+      host_.breathe();
+    }
+  }
+}
+
 Outcome Engine::destroy_pool(Client &client, int id) {
   Pool *pool;
   {
@@ -229,17 +246,13 @@ Outcome Engine::destroy_pool(Client &client, int id) {
       client.withdraw(id);
       return Outcome::kDone;
     }
-    if (!pool->close()) return Outcome::kGoingAway;  // somebody else is at it
+    if (pool->going_away) return Outcome::kGoingAway;  // somebody else is at it
+    pool->going_away = true;
     if (pool->shared()) shared_pools_.remove(*pool);
   }
   // From here on nobody enters, and when the last has left nobody inserts.
-  pool->wait_until_left();
-  for (;;) {
-    const Maybe<Oid> oid = PageIndex::any_object(*pool);
-    if (!oid) break;
-    static_cast<void>(flush_object_counted(*pool, *oid, Breathe::kBetweenLeaves));
-    host_.breathe();
-  }
+  pool->close();
+  flush_pool(*pool);
   {
     Guard guard(control_lock_);
     client.withdraw(id);
@@ -248,11 +261,9 @@ Outcome Engine::destroy_pool(Client &client, int id) {
   return Outcome::kDone;
 }
 
-Outcome Engine::enter(const Client &client, int id, Pool **pool) {
-  const Outcome outcome = client.enter(id, pool);
+void Engine::count_failed_entry(Outcome outcome) {
   if (outcome == Outcome::kGoingAway) going_away_.fetch_add_relaxed(1);
   if (outcome == Outcome::kBadArgument) count_bad_argument();
-  return outcome;
 }
 
 bool Engine::keeps_in_compressed_store() const {

@@ -48,7 +48,11 @@ class Engine {
   Outcome flush_range(Pool &pool, const Oid &oid, Index first, Index last);
   Outcome flush_object(Pool &pool, const Oid &oid);
   // Finds and enters the pool, or counts why not.
-  Outcome enter(const Client &client, int id, Pool **pool);
+  Outcome enter(const Client &client, int id, Pool **pool) {
+    const Outcome outcome = client.enter(id, pool);
+    if (outcome != Outcome::kDone) count_failed_entry(outcome);
+    return outcome;
+  }
   void count_bad_argument() { bad_arguments_.fetch_add_relaxed(1); }
 
   // For the PAM: see tmem_pam_evict.
@@ -71,11 +75,13 @@ class Engine {
   u64 frames_limit() const;
 
  private:
+  void count_failed_entry(Outcome outcome);
   Pool *acquire_pool();
   void retire_pool(Pool &pool);
   Pool *find_shared(u32 flags, const u64 *uuid) TMEM_REQUIRES(control_lock_);
   bool is_accounted_to(u32 client) const TMEM_REQUIRES(control_lock_);
   void apply_limit();
+  void flush_pool(Pool &pool);
   enum class Breathe { kNever, kBetweenLeaves };
   u64 flush_object_counted(Pool &pool, const Oid &oid, Breathe breathe);
   void free_words(const TakenLeaf &taken, Pool &pool);

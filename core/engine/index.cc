@@ -3,62 +3,72 @@
 
 namespace tmem {
 
-class PageIndex::Loose {
- public:
-  explicit Loose(const tmem_host_ops &host) : host_(host) {}
-  ~Loose() {
-    if (leaf) {
-      leaf->~Leaf();
-      host_.object_free(TMEM_KIND_LEAF, leaf);
-    }
-    if (object) {
-      object->~Object();
-      host_.object_free(TMEM_KIND_OBJECT, object);
-    }
-  }
-  Loose(const Loose &) = delete;
-  Loose &operator=(const Loose &) = delete;
+void PageIndex::free_leaf(Leaf *leaf) const {
+  const u32 size_class = static_cast<u32>(leaf->size_class);
+  leaf->~Leaf();
+  host_.object_free(TMEM_KIND_LEAF + size_class, leaf);
+}
 
-  // Fetches whichever is missing, the object only once it is known to be needed.
+void PageIndex::free_unlinked(const Unlinked &unlinked) const {
+  if (unlinked.leaf) free_leaf(unlinked.leaf);
+  if (unlinked.object) {
+    unlinked.object->~Object();
+    host_.object_free(TMEM_KIND_OBJECT, unlinked.object);
+  }
+}
+
+class PageIndex::Spare {
+ public:
+  explicit Spare(const PageIndex &index) : index_(index) {}
+  ~Spare() { index_.free_unlinked({leaf, object}); }
+  Spare(const Spare &) = delete;
+  Spare &operator=(const Spare &) = delete;
+
+  bool has_leaf_of(u32 size_class) const { return leaf && leaf->size_class >= size_class; }
+
+  // Fetches what was found to be missing: a leaf with as much room as wanted_class
+  // says, an object if object_wanted.
   bool fetch(const Handle &handle, u64 base) {
     const u32 flags = handle.pool.persistent() ? TMEM_ALLOC_RESERVES : 0;
-    if (!leaf) {
-      void *memory = host_.object_alloc(TMEM_KIND_LEAF, flags);
-      if (!memory) return false;
-      leaf = new (Placement{memory}) Leaf(base);
-    }
+    if (!has_leaf_of(wanted_class) && !fetch_leaf(base, flags)) return false;
     if (!object && object_wanted) {
-      void *memory = host_.object_alloc(TMEM_KIND_OBJECT, flags);
+      void *memory = index_.host_.object_alloc(TMEM_KIND_OBJECT, flags);
       if (!memory) return false;
       object = new (Placement{memory}) Object(handle.pool, handle.oid);
     }
     return true;
   }
+  bool fetch_leaf(u64 base, u32 flags) {
+    if (leaf) index_.free_leaf(leaf);
+    void *memory = index_.host_.object_alloc(TMEM_KIND_LEAF + wanted_class, flags);
+    leaf = memory ? new (Placement{memory}) Leaf(base, wanted_class) : nullptr;
+    return leaf;
+  }
 
   Leaf *leaf = nullptr;
   Object *object = nullptr;
+  u32 wanted_class = 0;
   bool object_wanted = false;
 
  private:
-  const tmem_host_ops &host_;
+  const PageIndex &index_;
 };
 
-// One leaf bucket for four frames: when the whole budget is stored as sixteen
-// neighbours to a leaf, chains are far below one; when every page is alone in
-// its object, about four to eight.
-static constexpr u64 kFramesPerLeafBucket = 4;
-static constexpr u64 kFramesPerObjectBucket = 16;
-static constexpr u64 kBucketsMin = 256;
-static constexpr u64 kBucketsMax = u64{1} << 24;
+// A byte for each frame of RAM, in each of the two tables. When the whole budget
+// is dense leaves, most chains are empty; when every page is alone in its
+// object, they have about two to four items.
+static constexpr u64 kFramesPerBucket = 64;
+static constexpr u64 kBucketsMin = 64;
+static constexpr u64 kBucketsMax = u64{1} << Spot::kNumberBitsMax;
 
-static u64 bucket_count(u64 memory_frames, u64 frames_per_bucket) {
-  const u64 wanted = min(round_up_to_power_of_two(memory_frames / frames_per_bucket), kBucketsMax);
-  return max(kBucketsMin, wanted);
+static u64 bucket_count(u64 memory_frames) {
+  const u64 wanted = round_up_to_power_of_two(memory_frames / kFramesPerBucket);
+  return max(kBucketsMin, min(wanted, kBucketsMax));
 }
 
 Outcome PageIndex::start() {
-  const u64 leaf_buckets = bucket_count(host_.memory_frames, kFramesPerLeafBucket);
-  const u64 object_buckets = bucket_count(host_.memory_frames, kFramesPerObjectBucket);
+  const u64 leaf_buckets = bucket_count(host_.memory_frames);
+  const u64 object_buckets = bucket_count(host_.memory_frames);
   leaf_bucket_mask_ = leaf_buckets - 1;
   object_bucket_mask_ = object_buckets - 1;
 
@@ -78,11 +88,11 @@ Outcome PageIndex::start() {
 
 void PageIndex::stop() TMEM_UNCHECKED {  // nobody else is left
   for (u64 i = 0; i <= leaf_bucket_mask_; ++i) {
-    TMEM_ASSERT(!leaf_buckets_[i].leaves);
+    TMEM_ASSERT(leaf_buckets_[i].empty());
     leaf_buckets_[i].lock.destroy();
   }
   for (u64 i = 0; i <= object_bucket_mask_; ++i) {
-    TMEM_ASSERT(!object_buckets_[i].objects);
+    TMEM_ASSERT(object_buckets_[i].empty());
     object_buckets_[i].lock.destroy();
   }
   host_.table_free(leaf_buckets_, (leaf_bucket_mask_ + 1) * sizeof(LeafBucket));
@@ -94,51 +104,28 @@ u64 PageIndex::table_bytes() const {
          (object_bucket_mask_ + 1) * sizeof(ObjectBucket);
 }
 
-PageIndex::LeafBucket &PageIndex::leaf_bucket(const Pool &pool, const Oid &oid, u64 base,
-                                              u64 *number) const {
-  *number = Hash(host_.hash_seed).add(oid).add(base).add(pool.serial()).finish() & leaf_bucket_mask_;
-  return leaf_buckets_[*number];
-}
-
-PageIndex::ObjectBucket &PageIndex::object_bucket(const Pool &pool, const Oid &oid) const {
-  const u64 hash = Hash(host_.hash_seed).add(oid).add(pool.serial()).finish();
-  return object_buckets_[hash & object_bucket_mask_];
-}
-
-PageIndex::Place PageIndex::locate(const Handle &handle) const {
-  const u64 base = handle.index.value >> Leaf::kSlotBits;
-  const u32 slot = static_cast<u32>(handle.index.value) & (Leaf::kSlots - 1);
-  u64 number;
-  LeafBucket &bucket = leaf_bucket(handle.pool, handle.oid, base, &number);
-  return {bucket, base, slot, BackReference{number << Leaf::kSlotBits | slot}};
-}
-
-Leaf *PageIndex::find_leaf(const LeafBucket &bucket, const Pool &pool, const Oid &oid, u64 base) {
-  for (Leaf *leaf = bucket.leaves; leaf; leaf = leaf->next)
-    if (leaf->base == base && leaf->object->pool == &pool && leaf->object->oid == oid) return leaf;
-  return nullptr;
-}
-
-Object *PageIndex::find_object(const ObjectBucket &bucket, const Pool &pool, const Oid &oid) {
-  for (Object *object = bucket.objects; object; object = object->next)
-    if (object->pool == &pool && object->oid == oid) return object;
+Leaf *PageIndex::find_holder(const LeafBucket &bucket, u32 head, u32 slot, Pampd pampd) {
+  for (Link<Leaf> link = bucket.heads[head]; link; link = link.item()->next) {
+    const Leaf &leaf = *link.item();
+    if (!leaf.has(slot)) continue;
+    const Word word = leaf.at(slot);
+    if (!word.same_filled && word.value == pampd.value) return link.item();
+  }
   return nullptr;
 }
 
 // Puts the spare leaf into the index, with the spare object if the object is
 // new. False: it is new and there is no spare object; nothing has changed.
-bool PageIndex::link_leaf(const Handle &handle, const Place &place, Loose &spare) {
-  ObjectBucket &bucket = object_bucket(handle.pool, handle.oid);
+bool PageIndex::link_leaf(const Handle &handle, const Place &place, Spare &spare) {
+  const Spot spot = object_spot(place.object_hash);
+  ObjectBucket &bucket = object_buckets_[spot.number];
   Guard guard(bucket.lock);
-  Object *object = find_object(bucket, handle.pool, handle.oid);
+  Object *object = find_object(bucket, spot, handle.pool, handle.oid);
   if (!object) {
     object = spare.object;
     if (!object) return false;
     spare.object = nullptr;
-    object->next = bucket.objects;
-    bucket.objects = object;
-    Guard pool_guard(handle.pool.objects_lock);
-    handle.pool.objects.push_back(*object);
+    bucket.insert(spot, *object);
     handle.pool.count(Counter::level_objects);
   }
   Leaf *leaf = spare.leaf;
@@ -146,98 +133,139 @@ bool PageIndex::link_leaf(const Handle &handle, const Place &place, Loose &spare
   object->leaves.push_back(*leaf);
   object->leaf_count++;
   leaf->object = object;
-  leaf->next = place.bucket.leaves;
-  place.bucket.leaves = leaf;
-  handle.pool.count(Counter::level_leaves);
+  place.bucket.insert(place.spot, *leaf);
+  handle.pool.count(Counter::level_leaf_bytes, Leaf::bytes_of(static_cast<u32>(leaf->size_class)));
   return true;
 }
 
 // Takes an empty leaf out of the index, and its object if that was its last.
-void PageIndex::unlink_leaf(LeafBucket &bucket, Leaf &leaf, Loose &loose) {
-  TMEM_ASSERT(leaf.empty());
-  Leaf **link = &bucket.leaves;
-  while (*link != &leaf) link = &(*link)->next;
-  *link = leaf.next;
-  loose.leaf = &leaf;
+void PageIndex::unlink_leaf(LeafBucket &bucket, u32 head, Leaf &leaf, Unlinked &unlinked) {
+  bucket.remove(head, leaf);
+  unlinked.leaf = &leaf;
 
   Object &object = *leaf.object;
   Pool &pool = *object.pool;
-  pool.counters.subtract(Counter::level_leaves);
-  ObjectBucket &objects = object_bucket(pool, object.oid);
+  pool.uncount(Counter::level_leaf_bytes, Leaf::bytes_of(static_cast<u32>(leaf.size_class)));
+  const Spot spot = object_spot(object);
+  ObjectBucket &objects = object_buckets_[spot.number];
   Guard guard(objects.lock);
   object.leaves.remove(leaf);
   object.leaf_count--;
   if (!object.leaves.empty()) return;
 
-  Object **object_link = &objects.objects;
-  while (*object_link != &object) object_link = &(*object_link)->next;
-  *object_link = object.next;
-  loose.object = &object;
-  Guard pool_guard(pool.objects_lock);
-  pool.objects.remove(object);
-  pool.counters.subtract(Counter::level_objects);
+  objects.remove(spot.head, object);
+  unlinked.object = &object;
+  pool.uncount(Counter::level_objects);
 }
 
-Result<Maybe<Word>> PageIndex::insert(const Handle &handle, const Place &place, Word word) {
-  Loose spare(host_);
+// Puts the spare leaf, of another class, in the place of @old, with its pages;
+// the old one is then the spare.
+void PageIndex::replace_leaf(LeafBucket &bucket, u32 head, Leaf &old, Spare &spare) {
+  Leaf &leaf = *spare.leaf;
+  leaf.copy_pages(old);
+  leaf.object = old.object;
+  bucket.replace(head, old, leaf);
+
+  Object &object = *old.object;
+  object.pool->count(Counter::level_leaf_bytes,
+                     Leaf::bytes_of(static_cast<u32>(leaf.size_class)) -
+                         u64{Leaf::bytes_of(static_cast<u32>(old.size_class))});
+  Guard guard(object_buckets_[object_spot(object).number].lock);
+  object.leaves.replace(old, leaf);
+  spare.leaf = &old;
+}
+
+// insert() again, from the start, with memory for a leaf that is missing or full.
+PageIndex::Inserted PageIndex::insert_with_memory(const Handle &handle, const Place &place,
+                                                  Word word, Word *old) {
+  Spare spare(*this);
   for (;;) {
     {
       Guard guard(place.bucket.lock);
       Leaf *leaf = find_locked(place, handle);
       if (leaf) {
-        const Maybe<Word> old = leaf->has(place.slot) ? Maybe<Word>(leaf->at(place.slot)) : Maybe<Word>();
-        leaf->set(place.slot, word);
-        return old;
-      }
-      if (spare.leaf) {
+        if (leaf->has(place.slot)) {
+          *old = leaf->at(place.slot);
+          leaf->replace(place.slot, word);
+          return Inserted::kReplaced;
+        }
+        if (leaf->full()) {
+          spare.wanted_class = leaf->class_when_full();
+          if (spare.has_leaf_of(spare.wanted_class)) {
+            Leaf *larger = spare.leaf;
+            replace_leaf(place.bucket, place.spot.head, *leaf, spare);
+            leaf = larger;
+          }
+        }
+        if (!leaf->full()) {
+          leaf->insert(place.slot, word);
+          return Inserted::kNew;
+        }
+      } else if (spare.leaf) {
         leaf = spare.leaf;
         if (link_leaf(handle, place, spare)) {
-          leaf->set(place.slot, word);
-          return Maybe<Word>();
+          leaf->insert(place.slot, word);
+          return Inserted::kNew;
         }
         spare.object_wanted = true;
       }
     }
-    // At most twice: for the leaf, then for the object if that proved to be new.
-    if (!spare.fetch(handle, place.base)) return Outcome::kNoMemory;
+    // Once for a leaf, once more for the object if that proved to be new; and
+    // again if others have filled or emptied the leaf meanwhile.
+    if (!spare.fetch(handle, place.base)) return Inserted::kNoMemory;
   }
-}
-
-Maybe<Word> PageIndex::take(const Handle &handle, const Place &place) {
-  Loose loose(host_);
-  Guard guard(place.bucket.lock);
-  Leaf *leaf = find_locked(place, handle);
-  if (!leaf || !leaf->has(place.slot)) return {};
-  const Word word = leaf->at(place.slot);
-  leaf->clear(place.slot);
-  if (leaf->empty()) unlink_leaf(place.bucket, *leaf, loose);
-  return word;
 }
 
 bool PageIndex::take_if(BackReference back, Pampd pampd, Counter why) {
-  const u64 number = back.value >> Leaf::kSlotBits;
   const u32 slot = static_cast<u32>(back.value) & (Leaf::kSlots - 1);
-  if (number > leaf_bucket_mask_) return false;
+  const u64 chain = back.value >> Leaf::kSlotBits;
+  const u32 head = static_cast<u32>(chain) & ((1u << Spot::kHeadBits) - 1);
+  const u64 number = chain >> Spot::kHeadBits;
+  if (number > leaf_bucket_mask_ || head >= Spot::kHeads) return false;
   LeafBucket &bucket = leaf_buckets_[number];
-  Loose loose(host_);
-  Guard guard(bucket.lock);
-  for (Leaf *leaf = bucket.leaves; leaf; leaf = leaf->next) {
-    if (!leaf->has(slot)) continue;
-    const Word word = leaf->at(slot);
-    if (word.same_filled || word.value != pampd.value) continue;
+  const Pool *pool = nullptr;
+  Oid oid;
+  u64 object_hash = 0, base = 0;
+  Unlinked unlinked;
+  Maybe<u32> smaller;
+  {
+    Guard guard(bucket.lock);
+    Leaf *leaf = find_holder(bucket, head, slot, pampd);
+    if (!leaf) return false;
     // Counted under the lock: afterwards the pool may be another one.
     leaf->object->pool->count(why);
     leaf->clear(slot);
-    if (leaf->empty()) unlink_leaf(bucket, *leaf, loose);
-    return true;
+    if (leaf->empty()) {
+      unlink_leaf(bucket, head, *leaf, unlinked);
+    } else if ((smaller = leaf->class_when_cleared(slot))) {
+      pool = leaf->object->pool;
+      oid = leaf->object->oid;
+      object_hash = hash_.of_object(pool->serial(), oid);
+      base = leaf->base;
+    }
   }
-  return false;
+  if (unlinked.leaf) free_unlinked(unlinked);
+  if (smaller) shrink_leaf(*pool, oid, locate(object_hash, base, slot), *smaller);
+  return true;
+}
+
+// Replaces the leaf by one of @size_class, if memory for that can be had and it
+// still has so few pages. @pool is compared, not used: it may be another one by now.
+void PageIndex::shrink_leaf(const Pool &pool, const Oid &oid, const Place &place, u32 size_class) {
+  Spare spare(*this);
+  spare.wanted_class = size_class;
+  if (!spare.fetch_leaf(place.base, 0)) return;
+  Guard guard(place.bucket.lock);
+  Leaf *leaf = find_leaf(place, pool, oid);
+  if (leaf && leaf->size_class > size_class && leaf->pages() <= spare.leaf->capacity())
+    replace_leaf(place.bucket, place.spot.head, *leaf, spare);
 }
 
 bool PageIndex::has_object(const Pool &pool, const Oid &oid, u64 *leaf_count, u64 *oldest_base) {
-  ObjectBucket &bucket = object_bucket(pool, oid);
+  const Spot spot = object_spot(hash_.of_object(pool.serial(), oid));
+  ObjectBucket &bucket = object_buckets_[spot.number];
   Guard guard(bucket.lock);
-  const Object *object = find_object(bucket, pool, oid);
+  const Object *object = find_object(bucket, spot, pool, oid);
   if (!object) return false;
   *leaf_count = object->leaf_count;
   *oldest_base = object->leaves.front()->base;
@@ -246,25 +274,35 @@ bool PageIndex::has_object(const Pool &pool, const Oid &oid, u64 *leaf_count, u6
 
 void PageIndex::take_slots(Pool &pool, const Oid &oid, u64 base, u32 first_slot, u32 last_slot,
                            TakenLeaf &taken) {
-  u64 number;
-  LeafBucket &bucket = leaf_bucket(pool, oid, base, &number);
-  Loose loose(host_);
-  Guard guard(bucket.lock);
-  Leaf *leaf = find_leaf(bucket, pool, oid, base);
-  if (!leaf) return;  // somebody emptied it meanwhile
-  for (u32 slot = first_slot; slot <= last_slot; ++slot)
-    if (leaf->has(slot)) {
-      taken.words[taken.count++] = leaf->at(slot);
-      leaf->clear(slot);
-    }
-  if (leaf->empty()) unlink_leaf(bucket, *leaf, loose);
+  const Place place = locate(hash_.of_object(pool.serial(), oid), base, 0);
+  Unlinked unlinked;
+  Maybe<u32> smaller;
+  {
+    Guard guard(place.bucket.lock);
+    Leaf *leaf = find_leaf(place, pool, oid);
+    if (!leaf) return;  // somebody emptied it meanwhile
+    // From the end, so that no word moves.
+    for (u32 slot = last_slot + 1; slot-- > first_slot;)
+      if (leaf->has(slot)) {
+        taken.add(leaf->at(slot));
+        leaf->clear(slot);
+      }
+    if (leaf->empty())
+      unlink_leaf(place.bucket, place.spot.head, *leaf, unlinked);
+    else if (taken.count)
+      smaller = leaf->class_when_cleared(first_slot);
+  }
+  if (unlinked.leaf) free_unlinked(unlinked);
+  if (smaller) shrink_leaf(pool, oid, place, *smaller);
 }
 
-Maybe<Oid> PageIndex::any_object(Pool &pool) {
-  Guard guard(pool.objects_lock);
-  const Object *object = pool.objects.front();
-  if (!object) return {};
-  return object->oid;
+Maybe<Oid> PageIndex::object_in_bucket(const Pool &pool, u64 number) {
+  ObjectBucket &bucket = object_buckets_[number];
+  Guard guard(bucket.lock);
+  for (const Link<Object> &head : bucket.heads)
+    for (Link<Object> link = head; link; link = link.item()->next)
+      if (link.item()->pool == &pool) return link.item()->oid;
+  return {};
 }
 
 }  // namespace tmem

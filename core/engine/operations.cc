@@ -24,13 +24,12 @@ void Engine::free_word(const Word &word, Pool &pool) {
 }
 
 void Engine::free_words(const TakenLeaf &taken, Pool &pool) {
-  for (u32 i = 0; i < taken.count; ++i) free_word(taken.words[i], pool);
+  for (u32 i = 0; i < taken.count; ++i) free_word(taken.word(i), pool);
 }
 
 Outcome Engine::put(Pool &pool, const Oid &oid, Index index, const void *page) {
   const Handle handle{pool, oid, index};
   const PageIndex::Place place = index_.locate(handle);
-  pool.count(Counter::puts);
 
   // The new copy is made first, with no lock held; the old one still answers.
   Word word{0, false};
@@ -48,27 +47,28 @@ Outcome Engine::put(Pool &pool, const Oid &oid, Index index, const void *page) {
     outcome = outcome_of_create(pam_ops_->create(pam_, &request, &word.value));
   }
 
+  Word old;
   if (outcome == Outcome::kDone) {
     // Raised before the page can be seen, so that whoever takes it at once finds it counted.
     if (word.same_filled) pool.count(Counter::level_same_filled);
-    const Result<Maybe<Word>> inserted = index_.insert(handle, place, word);
-    if (inserted.ok()) {
+    const PageIndex::Inserted inserted = index_.insert(handle, place, word, &old);
+    if (inserted != PageIndex::Inserted::kNoMemory) {
       pool.count(Counter::puts_stored);
       if (word.same_filled) pool.count(Counter::puts_same_filled);
-      if (const Maybe<Word> old = inserted.value()) {
+      if (inserted == PageIndex::Inserted::kReplaced) {
         pool.count(Counter::puts_replaced);
-        free_word(*old, pool);
+        free_word(old, pool);
       }
       return Outcome::kDone;
     }
     free_word(word, pool);
-    outcome = inserted.outcome();
+    outcome = Outcome::kNoMemory;
   }
 
   // A put that fails leaves nothing: the older page would be stale (clause 1).
-  if (const Maybe<Word> old = index_.take(handle, place)) {
+  if (index_.take(handle, place, &old)) {
     pool.count(Counter::puts_dropped);
-    free_word(*old, pool);
+    free_word(old, pool);
   }
   pool.count(counter_of_failed_put(outcome));
   return outcome;
@@ -76,9 +76,10 @@ Outcome Engine::put(Pool &pool, const Oid &oid, Index index, const void *page) {
 
 Outcome Engine::put_nothing(Pool &pool, const Oid &oid, Index index) {
   const Handle handle{pool, oid, index};
-  if (const Maybe<Word> old = index_.take(handle, index_.locate(handle))) {
+  Word old;
+  if (index_.take(handle, index_.locate(handle), &old)) {
     pool.count(Counter::puts_dropped);
-    free_word(*old, pool);
+    free_word(old, pool);
   }
   count_bad_argument();
   return Outcome::kBadArgument;
@@ -88,51 +89,48 @@ Outcome Engine::get(Pool &pool, const Oid &oid, Index index, void *page) {
   const Handle handle{pool, oid, index};
   const PageIndex::Place place = index_.locate(handle);
   const bool exclusive = pool.exclusive();
-  pool.count(Counter::gets);
 
-  const Maybe<Word> word =
-      exclusive ? index_.take(handle, place)
-                : index_.look_up(handle, place, [this](const Word &found) {
-                    if (!found.same_filled) pam_ops_->hold(pam_, found.value);
-                  });
-  if (!word) {
+  Word word;
+  const auto hold = [this](const Word &found) {
+    if (!found.same_filled) pam_ops_->hold(pam_, found.value);
+  };
+  if (!(exclusive ? index_.take(handle, place, &word) : index_.look_up(handle, place, hold, &word))) {
     pool.count(Counter::gets_missed);
     return Outcome::kNotFound;
   }
 
-  if (word->same_filled) {
-    fill(page, word->value);
+  if (word.same_filled) {
+    fill(page, word.value);
     pool.count(Counter::gets_hit);
     if (exclusive) {
       pool.count(Counter::pages_taken);
-      free_word(*word, pool);
+      free_word(word, pool);
     }
     return Outcome::kDone;
   }
 
   // Ours by ownership or by the reference just taken: no lock is needed.
-  const bool served = pam_ops_->get_data(pam_, word->value, page) == TMEM_OK;
+  const bool served = pam_ops_->get_data(pam_, word.value, page) == TMEM_OK;
   pool.count(served ? Counter::gets_hit : Counter::gets_corrupt);
   if (exclusive)
     pool.count(served ? Counter::pages_taken : Counter::pages_corrupt);
   else if (!served && !pool.persistent() &&
-           index_.take_if(place.back, Pampd{word->value}, Counter::pages_corrupt))
-    pam_ops_->free(pam_, word->value);  // the index's reference
-  pam_ops_->free(pam_, word->value);
+           index_.take_if(place.back, Pampd{word.value}, Counter::pages_corrupt))
+    pam_ops_->free(pam_, word.value);  // the index's reference
+  pam_ops_->free(pam_, word.value);
   return served ? Outcome::kDone : Outcome::kCorrupt;
 }
 
 Outcome Engine::flush_page(Pool &pool, const Oid &oid, Index index) {
   const Handle handle{pool, oid, index};
-  pool.count(Counter::flushes);
-  const Maybe<Word> word = index_.take(handle, index_.locate(handle));
-  if (!word) {
+  Word word;
+  if (!index_.take(handle, index_.locate(handle), &word)) {
     pool.count(Counter::flushes_missed);
     return Outcome::kNotFound;
   }
   pool.count(Counter::flushes_found);
   pool.count(Counter::pages_flushed);
-  free_word(*word, pool);
+  free_word(word, pool);
   return Outcome::kDone;
 }
 
@@ -142,13 +140,12 @@ Outcome Engine::flush_page(Pool &pool, const Oid &oid, Index index) {
 // is there; ephemeral pages may go at any time, and there the whole object goes.
 Outcome Engine::flush_range(Pool &pool, const Oid &oid, Index first, Index last) {
   constexpr u64 kLeavesBetweenLooks = 64;
-  constexpr u64 kLeavesWalked = 65536;  // a few ms
+  constexpr u64 kLeavesWalked = 16384;  // a few ms
   constexpr u64 kLeavesWalkedPerLeaf = 16;
   const u64 first_base = first.value >> Leaf::kSlotBits;
   const u64 last_base = last.value >> Leaf::kSlotBits;
   const u32 slot_mask = Leaf::kSlots - 1;
   u64 pages = 0, leaves, oldest;
-  pool.count(Counter::flushes);
   if (first.value <= last.value && last_base - first_base > kLeavesWalked && !pool.persistent() &&
       index_.has_object(pool, oid, &leaves, &oldest) &&
       last_base - first_base > leaves * kLeavesWalkedPerLeaf) {
@@ -192,7 +189,6 @@ u64 Engine::flush_object_counted(Pool &pool, const Oid &oid, Breathe breathe) {
 }
 
 Outcome Engine::flush_object(Pool &pool, const Oid &oid) {
-  pool.count(Counter::object_flushes);
   const bool found = flush_object_counted(pool, oid, Breathe::kNever) != 0;
   pool.count(found ? Counter::object_flushes_found : Counter::object_flushes_missed);
   return found ? Outcome::kDone : Outcome::kNotFound;

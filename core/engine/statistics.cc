@@ -3,6 +3,16 @@
 
 namespace tmem {
 
+// What follows from other counters is not counted by itself: an operation is
+// counted once, when it ends, by how it ended.
+static void derive(tmem_stats &s) {
+  s.puts = s.puts_stored + s.puts_refused_poor + s.puts_refused_budget + s.puts_refused_limit +
+           s.puts_refused_nested + s.puts_refused_frozen + s.puts_no_memory;
+  s.gets = s.gets_hit + s.gets_missed + s.gets_corrupt;
+  s.flushes = s.flushes_found + s.flushes_missed;
+  s.object_flushes = s.object_flushes_found + s.object_flushes_missed;
+}
+
 static u64 pages_now(const tmem_stats &s) {
   return s.puts_stored - s.puts_replaced - s.puts_dropped - s.pages_taken - s.pages_flushed -
          s.pages_evicted - s.pages_corrupt;
@@ -14,6 +24,7 @@ void Engine::sum_pool(const Pool &pool, tmem_stats &stats) {
 #undef TMEM_READ_COUNTER
   stats.pages_same_filled = pool.counted(Counter::level_same_filled);
   stats.objects = pool.counted(Counter::level_objects);
+  derive(stats);
   stats.pages = pages_now(stats);
 }
 
@@ -24,7 +35,7 @@ void Engine::usage(tmem_usage &usage) const {
 
 void Engine::sum_all(HostStats &stats) {
   stats = {};
-  u64 leaves = 0;
+  u64 leaf_bytes = 0;
   stats.table_bytes = index_.table_bytes();
   for (const Pool *pool = all_pools_.load_acquire(); pool; pool = pool->next_pool) {
     const Counters &counters = pool->counters;  // former pools in this memory included
@@ -33,12 +44,13 @@ void Engine::sum_all(HostStats &stats) {
 #undef TMEM_ADD_COUNTER
     stats.pages.pages_same_filled += counters.sum(Counter::level_same_filled);
     stats.pages.objects += counters.sum(Counter::level_objects);
-    leaves += counters.sum(Counter::level_leaves);
-    stats.table_bytes += Counters::bytes_for(host_.cpu_count) + sizeof(Pool);
+    leaf_bytes += counters.sum(Counter::level_leaf_bytes);
+    stats.table_bytes += u64{host_.cpu_count} * Counters::kCells * sizeof(u64) + sizeof(Pool);
     stats.pools += !pool->closed();
   }
+  derive(stats.pages);
   stats.pages.pages = pages_now(stats.pages);
-  stats.index_bytes = leaves * sizeof(Leaf) + stats.pages.objects * sizeof(Object);
+  stats.index_bytes = leaf_bytes + stats.pages.objects * sizeof(Object);
   stats.bad_arguments = bad_arguments_.load_relaxed();
   stats.going_away = going_away_.load_relaxed();
   usage(stats.usage);

@@ -6,58 +6,95 @@
 
 namespace tmem {
 
-bool PageIndex::resolves(BackReference back, Pampd pampd) const {
-  const u64 number = back.value >> Leaf::kSlotBits;
+bool PageIndex::resolves(BackReference back, Pampd pampd) const TMEM_UNCHECKED {
+  // Without the bucket's lock, which ranks below the store's: nothing else runs.
+  const u64 chain = back.value >> Leaf::kSlotBits;
+  const u32 head = static_cast<u32>(chain) & ((1u << Spot::kHeadBits) - 1);
+  const u64 number = chain >> Spot::kHeadBits;
+  if (number > leaf_bucket_mask_ || head >= Spot::kHeads) return false;
   const u32 slot = static_cast<u32>(back.value) & (Leaf::kSlots - 1);
-  if (number > leaf_bucket_mask_) return false;
-  // Read without the bucket's lock, which ranks below the store's: nothing else runs.
-  const auto leaves = [&]() TMEM_UNCHECKED { return leaf_buckets_[number].leaves; };
-  for (const Leaf *leaf = leaves(); leaf; leaf = leaf->next)
-    if (leaf->has(slot) && !leaf->at(slot).same_filled && leaf->words[slot] == pampd.value)
-      return true;
-  return false;
+  return find_holder(leaf_buckets_[number], head, slot, pampd) != nullptr;
 }
 
-int PageIndex::validate(u64 *pages_found) const {
-  u64 leaves = 0, pages = 0, leaves_of_objects = 0;
+// 0 if every link of the chain says the truth of its item.
+template <typename T, typename SpotOf>
+static int validate_chain(Link<T> link, u64 number, u32 head, SpotOf spot_of) {
+  for (; link; link = link.item()->next) {
+    const Spot spot = spot_of(*link.item());
+    if (spot.number != number || spot.head != head) return 5;  // where nobody looks for it
+    if (!link.has_tag(spot.tag) || link.last() != !link.item()->next) return 8;
+  }
+  return 0;
+}
+
+int PageIndex::validate_leaf(const Leaf &leaf) const {
+  if (leaf.empty()) return 1;  // a leaf without a page
+  if (leaf.same_filled & ~leaf.present) return 2;
+  if (!leaf.object || leaf.object->pool->closed()) return 3;
+  if (!leaf.in_object.linked()) return 4;
+  if (leaf.size_class >= kLeafClasses || leaf.pages() > leaf.capacity()) return 9;
+  for (Link<Leaf> link = leaf.next; link; link = link.item()->next)
+    if (link.item()->object == leaf.object && link.item()->base == leaf.base) return 6;
+  return 0;
+}
+
+int PageIndex::validate(u64 *pages_found, u64 *bytes_found) const {
+  u64 leaves = 0, pages = 0, bytes = 0, leaves_of_objects = 0;
   for (u64 i = 0; i <= leaf_bucket_mask_; ++i) {
     Guard guard(leaf_buckets_[i].lock);
-    for (const Leaf *leaf = leaf_buckets_[i].leaves; leaf; leaf = leaf->next) {
-      leaves++;
-      if (leaf->empty()) return 1;  // a leaf without a page
-      if (leaf->same_filled & ~leaf->present) return 2;
-      if (!leaf->object || leaf->object->pool->closed()) return 3;
-      if (!leaf->in_object.linked()) return 4;
-      u64 number;
-      static_cast<void>(leaf_bucket(*leaf->object->pool, leaf->object->oid, leaf->base, &number));
-      if (number != i) return 5;  // in a bucket where nobody looks for it
-      for (const Leaf *other = leaf->next; other; other = other->next)
-        if (other->object == leaf->object && other->base == leaf->base) return 6;
-      for (u32 left = leaf->present; left; left &= left - 1) pages++;
+    for (u32 head = 0; head < Spot::kHeads; ++head) {
+      const Link<Leaf> first = leaf_buckets_[i].heads[head];
+      const auto spot_of = [&](const Leaf &leaf) {
+        return locate(hash_.of_object(leaf.object->pool->serial(), leaf.object->oid), leaf.base, 0).spot;
+      };
+      if (const int broken = validate_chain(first, i, head, spot_of)) return broken;
+      for (Link<Leaf> link = first; link; link = link.item()->next) {
+        if (const int broken = validate_leaf(*link.item())) return broken;
+        leaves++;
+        pages += link.item()->pages();
+        bytes += Leaf::bytes_of(static_cast<u32>(link.item()->size_class));
+      }
     }
   }
   for (u64 i = 0; i <= object_bucket_mask_; ++i) {
     Guard guard(object_buckets_[i].lock);
-    for (const Object *object = object_buckets_[i].objects; object; object = object->next) {
-      if (object->leaves.empty()) return 7;  // an object without a leaf
-      if (&object_bucket(*object->pool, object->oid) != &object_buckets_[i]) return 8;
-      if (!object->in_pool.linked()) return 9;
-      u64 count = 0;
-      for (const Leaf *leaf = object->leaves.front(); leaf; leaf = object->leaves.after(*leaf)) {
-        if (leaf->object != object) return 10;
-        count++;
+    for (u32 head = 0; head < Spot::kHeads; ++head) {
+      const Link<Object> first = object_buckets_[i].heads[head];
+      const auto spot_of = [&](const Object &object) { return object_spot(object); };
+      if (const int broken = validate_chain(first, i, head, spot_of)) return broken;
+      for (Link<Object> link = first; link; link = link.item()->next) {
+        const Object &object = *link.item();
+        if (object.leaves.empty()) return 7;  // an object without a leaf
+        u64 count = 0;
+        for (const Leaf *leaf = object.leaves.front(); leaf; leaf = object.leaves.after(*leaf)) {
+          if (leaf->object != &object) return 10;
+          count++;
+        }
+        if (count != object.leaf_count) return 11;
+        leaves_of_objects += count;
+        bytes += sizeof(Object);
       }
-      if (count != object->leaf_count) return 11;
-      leaves_of_objects += count;
     }
   }
   *pages_found = pages;
+  *bytes_found = bytes;
   return leaves == leaves_of_objects ? 0 : 12;
 }
 
+u64 PageIndex::objects_of(const Pool &pool) const {
+  u64 objects = 0;
+  for (u64 i = 0; i <= object_bucket_mask_; ++i) {
+    Guard guard(object_buckets_[i].lock);
+    for (const Link<Object> &head : object_buckets_[i].heads)
+      for (Link<Object> link = head; link; link = link.item()->next)
+        objects += link.item()->pool == &pool;
+  }
+  return objects;
+}
+
 int Engine::validate() {
-  u64 pages = 0;
-  if (const int broken = index_.validate(&pages)) return broken;
+  u64 pages = 0, bytes = 0;
+  if (const int broken = index_.validate(&pages, &bytes)) return broken;
   HostStats stats;
   sum_all(stats);
   const tmem_stats &s = stats.pages;
@@ -70,16 +107,11 @@ int Engine::validate() {
   if (s.gets != s.gets_hit + s.gets_missed + s.gets_corrupt) return 23;
   if (s.flushes != s.flushes_found + s.flushes_missed) return 24;
   if (s.object_flushes != s.object_flushes_found + s.object_flushes_missed) return 25;
-  u64 objects = 0;
+  if (bytes != stats.index_bytes) return 26;
   for (Pool *pool = all_pools_.load_acquire(); pool; pool = pool->next_pool) {
-    Guard guard(pool->objects_lock);
-    u64 in_pool = 0;
-    for (const Object *object = pool->objects.front(); object; object = pool->objects.after(*object))
-      in_pool++;
-    if (in_pool != pool->counted(Counter::level_objects)) return 26;
-    objects += in_pool;
+    if (pool->counters.sum(Counter::gate_entered) != pool->counters.sum(Counter::gate_left)) return 27;
+    if (index_.objects_of(*pool) != pool->counted(Counter::level_objects)) return 28;
   }
-  if (objects != s.objects) return 27;
   if (!pam_ops_) return 0;
   if (keeps_in_compressed_store()) return validate_compressed_store(pam_);
   if (pam_ops_->start == tmem_plain_pam()->start) return validate_plain_store(pam_);

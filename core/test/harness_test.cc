@@ -56,11 +56,12 @@ TEST_F(HarnessDeathTest, StateOfAnotherLock) {
 }
 
 TEST_F(HarnessDeathTest, CallsUnderALock) {
-  tmem_event event;
-  tmem_event_init(&event);
-  tmem_event_signal(&event);
+  tmem_counters *row = host_ops()->counters_alloc(2);
+  tmem_gate gate;
+  tmem_gate_init(&gate, row, 0);
+  tmem_gate_open(&gate);
   const auto under_a_lock = [&](auto call) {
-    tmem_lock_acquire(&lock_[4]);
+    tmem_lock_acquire(&lock_[TMEM_RANK_STORE]);
     call();
   };
   EXPECT_DEATH(under_a_lock([] { host_ops()->object_alloc(TMEM_KIND_LEAF, 0); }), "a lock is held");
@@ -69,13 +70,16 @@ TEST_F(HarnessDeathTest, CallsUnderALock) {
   EXPECT_DEATH(under_a_lock([] { host_ops()->breathe(); }), "a lock is held");
   EXPECT_DEATH(under_a_lock([] { host_ops()->checksum("x", 1); }), "a lock is held");
   EXPECT_DEATH(under_a_lock([] { host_ops()->decompress("x", 1, nullptr); }), "a lock is held");
-  EXPECT_DEATH(under_a_lock([&] { tmem_event_wait(&event); }), "a lock is held");
+  EXPECT_DEATH(under_a_lock([&] { tmem_gate_close(&gate); }), "a lock is held");
   EXPECT_DEATH(under_a_lock([] {
                  const tmem_codec_buffers buffers = host_ops()->codec_begin();
                  unsigned long bytes;
                  host_ops()->compress(buffers.bounce, buffers.output, &bytes, buffers.workspace);
                }),
                "a lock is held");
+  tmem_gate_close(&gate);
+  tmem_gate_destroy(&gate);
+  host_ops()->counters_free(row, 2);
 }
 
 TEST_F(HarnessDeathTest, CodecRules) {

@@ -49,7 +49,6 @@ struct Thread {
   bool codec_has_workspace[kCodecDepthMax] = {};
   CodecBuffers *codec = nullptr;
   unsigned int number;
-  unsigned int calls = 0;
   unsigned long long random;
 
   Thread() {
@@ -240,15 +239,50 @@ unsigned long interrupt_state_of(const tmem_lock *lock) {
   return reinterpret_cast<unsigned long>(lock) ^ kInterruptState;
 }
 
-// ---- Events
+// ---- Counters and gates
 
-// All events share one mutex: a waiter that has returned may free the event at
-// once, and the signaller must not touch it afterwards.
-std::mutex event_mutex;
-std::condition_variable event_signalled;
-int waiters = 0;
+// All gates share one mutex; a closer that has returned may free the gate at
+// once, and who has left must not touch it afterwards.
+std::mutex gate_mutex;
+std::condition_variable somebody_left;
+int closers = 0;
 
-constexpr unsigned long kEventMagic = 0x6576656e74000000UL;
+constexpr unsigned long kGateMagic = 0x6761746500000000UL;
+constexpr unsigned long kGateOpen = 1;
+
+struct Gate {
+  unsigned long magic_and_state;
+  tmem_counters *counters;
+  unsigned long cell;
+  unsigned long inside;
+};
+static_assert(sizeof(Gate) <= sizeof(tmem_gate));
+
+Gate &gate_of(const tmem_gate *gate) {
+  auto *own = reinterpret_cast<Gate *>(const_cast<unsigned long *>(gate->words));
+  if ((own->magic_and_state & ~kGateOpen) != kGateMagic) broken("a gate that was not initialised");
+  return *own;
+}
+
+tmem_counters *counters_alloc(unsigned int cells) {
+  may_sleep("counters_alloc");
+  void *row = allocate(kTableMagic, cells, sizeof(unsigned long long) * cells * kCpus);
+  if (row) std::memset(row, 0, sizeof(unsigned long long) * cells * kCpus);
+  return static_cast<tmem_counters *>(row);
+}
+
+void counters_free(tmem_counters *counters, unsigned int cells) {
+  may_sleep("counters_free");
+  if (!counters) broken("counters_free arguments");
+  release(kTableMagic, cells, counters, sizeof(unsigned long long) * cells * kCpus);
+}
+
+// Each CPU's part of a cell.
+std::atomic_ref<unsigned long long> part_of(const tmem_counters *counters, unsigned int cell,
+                                            unsigned int cpu) {
+  auto *parts = reinterpret_cast<unsigned long long *>(const_cast<tmem_counters *>(counters));
+  return std::atomic_ref<unsigned long long>(parts[cell * kCpus + cpu]);
+}
 
 }  // namespace
 
@@ -266,6 +300,8 @@ const tmem_host_ops *host_ops() {
     made.frame_free = frame_free;
     made.table_alloc = table_alloc;
     made.table_free = table_free;
+    made.counters_alloc = counters_alloc;
+    made.counters_free = counters_free;
     made.breathe = breathe;
     made.codec_begin = codec_begin;
     made.codec_end = codec_end;
@@ -278,8 +314,8 @@ const tmem_host_ops *host_ops() {
 }
 
 int events_waiting() {
-  const std::lock_guard guard(event_mutex);
-  return waiters;
+  const std::lock_guard guard(gate_mutex);
+  return closers;
 }
 long live_locks() { return lock_count.load(); }
 int locks_held() { return current.held_count; }
@@ -353,33 +389,70 @@ void tmem_lock_release(tmem_lock *lock, unsigned long interrupt_state) {
   perturb();
 }
 
-void tmem_event_init(tmem_event *event) {
-  const std::lock_guard guard(event_mutex);
-  event->words[0] = kEventMagic;
+void tmem_counters_add(tmem_counters *counters, unsigned int cell, unsigned long long delta) {
+  part_of(counters, cell, current.number % kCpus).fetch_add(delta, std::memory_order_release);
 }
 
-void tmem_event_signal(tmem_event *event) {
-  const std::lock_guard guard(event_mutex);
-  if (event->words[0] != kEventMagic) broken("signal of an event that waits for none");
-  event->words[0] = kEventMagic + 1;
-  event_signalled.notify_all();
+unsigned long long tmem_counters_sum(const tmem_counters *counters, unsigned int cell) {
+  unsigned long long sum = 0;
+  for (unsigned int cpu = 0; cpu < kCpus; ++cpu)
+    sum += part_of(counters, cell, cpu).load(std::memory_order_acquire);
+  return sum;
 }
 
-void tmem_event_wait(tmem_event *event) {
-  may_sleep("tmem_event_wait");
-  std::unique_lock guard(event_mutex);
-  waiters++;
-  event_signalled.wait(guard, [&] {
-    if ((event->words[0] & ~1UL) != kEventMagic) broken("wait for an event that was not initialised");
-    return event->words[0] == kEventMagic + 1;
-  });
-  waiters--;
+void tmem_gate_init(tmem_gate *gate, tmem_counters *counters, unsigned int cell) {
+  const std::lock_guard guard(gate_mutex);
+  *reinterpret_cast<Gate *>(gate->words) = {kGateMagic, counters, cell, 0};
 }
 
-unsigned int tmem_cpu(void) {
-  // Now and then a stale answer, as after a migration.
-  Thread &thread = current;
-  return (thread.number + (++thread.calls % 7 == 0)) % kCpus;
+void tmem_gate_destroy(tmem_gate *gate) {
+  may_sleep("tmem_gate_destroy");
+  const std::lock_guard guard(gate_mutex);
+  Gate &own = gate_of(gate);
+  if (own.magic_and_state != kGateMagic || own.inside) broken("destroy of a gate that is in use");
+  own.magic_and_state = 0;
+}
+
+void tmem_gate_open(tmem_gate *gate) {
+  const std::lock_guard guard(gate_mutex);
+  Gate &own = gate_of(gate);
+  if (own.magic_and_state != kGateMagic || own.inside) broken("a gate is opened twice");
+  own.magic_and_state |= kGateOpen;
+}
+
+int tmem_gate_enter(tmem_gate *gate) {
+  perturb();
+  const std::lock_guard guard(gate_mutex);
+  Gate &own = gate_of(gate);
+  if (own.magic_and_state == kGateMagic) return 0;
+  own.inside++;
+  tmem_counters_add(own.counters, static_cast<unsigned int>(own.cell), 1);
+  return 1;
+}
+
+void tmem_gate_leave(tmem_gate *gate) {
+  perturb();
+  const std::lock_guard guard(gate_mutex);
+  Gate &own = gate_of(gate);
+  if (own.inside-- == 0) broken("a gate is left that was not entered");
+  tmem_counters_add(own.counters, static_cast<unsigned int>(own.cell) + 1, 1);
+  if (own.magic_and_state == kGateMagic && own.inside == 0) somebody_left.notify_all();
+}
+
+void tmem_gate_close(tmem_gate *gate) {
+  may_sleep("tmem_gate_close");
+  std::unique_lock guard(gate_mutex);
+  Gate &own = gate_of(gate);
+  if (own.magic_and_state == kGateMagic) broken("a gate is closed twice");
+  own.magic_and_state &= ~kGateOpen;
+  closers++;
+  somebody_left.wait(guard, [&] { return own.inside == 0; });
+  closers--;
+}
+
+int tmem_gate_is_open(const tmem_gate *gate) {
+  const std::lock_guard guard(gate_mutex);
+  return gate_of(gate).magic_and_state & kGateOpen;
 }
 
 }  // extern "C"

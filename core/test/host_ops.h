@@ -24,7 +24,7 @@ inline constexpr unsigned int kCpus = 4;
 // The ops; the same table always.
 const tmem_host_ops *host_ops();
 
-// Threads that sleep in tmem_event_wait now.
+// Threads that sleep in tmem_gate_close now.
 int events_waiting();
 // Locks initialised and not destroyed.
 long live_locks();

@@ -544,7 +544,10 @@ void Model::compare_statistics() {
   const auto bytes_live = [](unsigned int kind) {
     return static_cast<u64>(injector.live_objects[kind]) * tmem_kind_bytes(kind);
   };
-  expect(host.index_bytes == bytes_live(TMEM_KIND_OBJECT) + bytes_live(TMEM_KIND_LEAF),
+  u64 index_bytes = bytes_live(TMEM_KIND_OBJECT);
+  for (unsigned int size_class = 0; size_class < TMEM_LEAF_CLASSES; ++size_class)
+    index_bytes += bytes_live(TMEM_KIND_LEAF + size_class);
+  expect(host.index_bytes == index_bytes,
          "index_bytes is what the index holds");
   expect(host.usage.metadata_bytes == bytes_live(TMEM_KIND_RUN) + bytes_live(TMEM_KIND_PLAIN_PAGE),
          "metadata_bytes is what the PAM holds");

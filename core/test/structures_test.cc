@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "engine/same_filled.h"
+#include "host_ops.h"
 #include "store/budget.h"
 
 namespace {
@@ -65,7 +66,8 @@ TEST(ListTest, OneElementOnTwoLists) {
 }
 
 tmem::u64 hash_of(const tmem::Oid &oid, tmem::u64 index, tmem::u64 seed = 1) {
-  return tmem::Hash(seed).add(oid).add(index).finish();
+  const tmem::HandleHash hash(seed);
+  return hash.of_leaf(hash.of_object(1, oid), index);
 }
 
 // The words of an id may not be interchangeable, as they were when they were xored (seed fault 20).
@@ -114,12 +116,8 @@ TEST(HashTest, SeedDecides) {
 }
 
 TEST(CountersTest, AddSubtractSum) {
-  std::vector<tmem::u64> memory(tmem::Counters::bytes_for(4) / 8 + 8);
-  const auto aligned = [](std::vector<tmem::u64> &from) {
-    return reinterpret_cast<void *>((reinterpret_cast<tmem::uptr>(from.data()) + 63) & ~tmem::uptr{63});
-  };
-  tmem::Counters counters;
-  counters.adopt(aligned(memory), 4);
+  tmem_counters *row = tmem_test::host_ops()->counters_alloc(tmem::Counters::kCells);
+  tmem::Counters counters(row);
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i)
     threads.emplace_back([&] {
@@ -133,6 +131,7 @@ TEST(CountersTest, AddSubtractSum) {
   EXPECT_EQ(counters.sum(tmem::Counter::puts), 4000u);
   EXPECT_EQ(counters.sum(tmem::Counter::level_objects), 4000u);
   EXPECT_EQ(counters.sum(tmem::Counter::gets), 0u);
+  tmem_test::host_ops()->counters_free(row, tmem::Counters::kCells);
 }
 
 struct Block {

@@ -185,6 +185,30 @@ static void injected_table_free(void *table, unsigned long bytes)
 	base_ops->table_free(table, bytes);
 }
 
+/* A row counts as a table, of what a CPU's part of it takes. */
+static struct tmem_counters *injected_counters_alloc(unsigned int cells)
+{
+	struct tmem_counters *counters;
+
+	if (injector_refuses(INJECT_TABLES))
+		return NULL;
+	counters = base_ops->counters_alloc(cells);
+	if (counters) {
+		add_shared(&injector.live_tables, 1);
+		add_shared(&injector.live_table_bytes, (long long)cells * base_ops->cpu_count * 8);
+	}
+	return counters;
+}
+
+static void injected_counters_free(struct tmem_counters *counters, unsigned int cells)
+{
+	if (counters) {
+		add_shared(&injector.live_tables, -1);
+		add_shared(&injector.live_table_bytes, -(long long)cells * base_ops->cpu_count * 8);
+	}
+	base_ops->counters_free(counters, cells);
+}
+
 static void injected_breathe(void)
 {
 	add_shared(&injector.breaths, 1);
@@ -248,6 +272,8 @@ const struct tmem_host_ops *injector_ops(unsigned long long memory_frames)
 	injected_ops.frame_free = injected_frame_free;
 	injected_ops.table_alloc = injected_table_alloc;
 	injected_ops.table_free = injected_table_free;
+	injected_ops.counters_alloc = injected_counters_alloc;
+	injected_ops.counters_free = injected_counters_free;
 	injected_ops.breathe = injected_breathe;
 	injected_ops.codec_begin = injected_codec_begin;
 	injected_ops.codec_end = injected_codec_end;

@@ -33,7 +33,7 @@ SCENARIO(pools_come_and_go)
 SCENARIO(destroy_frees_every_page)
 {
 	struct tmem_host_stats before, after;
-	unsigned int flavour, i;
+	unsigned int flavour, i, kind;
 	long long breaths;
 	int pool;
 
@@ -43,7 +43,7 @@ SCENARIO(destroy_frees_every_page)
 		pool = new_pool(env, pool_flavours[flavour]);
 		for (i = 0; i < 1500; i++)
 			/* Many objects, or one large one. */
-			EXPECT_EQUAL(env, put_data(env, pool, flavour % 2 ? 3 : i % 97, i * 3ULL,
+			EXPECT_EQUAL(env, put_data(env, pool, flavour % 2 ? 3 : i % 97, i * 5ULL,
 						   i % 3 ? CONTENT_PATTERN : CONTENT_SAME_FILLED, i),
 				     TMEM_OK);
 		tmem_host_stats(env->host, &before);
@@ -60,7 +60,8 @@ SCENARIO(destroy_frees_every_page)
 		/* The past stays counted. */
 		EXPECT_EQUAL(env, after.pages.puts, before.pages.puts);
 		EXPECT_EQUAL(env, after.pages.pages_flushed, before.pages.pages_flushed + 1500);
-		EXPECT_EQUAL(env, injector.live_objects[TMEM_KIND_LEAF], 0);
+		for (kind = TMEM_KIND_LEAF; kind < TMEM_KIND_LEAF + TMEM_LEAF_CLASSES; kind++)
+			EXPECT_EQUAL(env, injector.live_objects[kind], 0);
 		EXPECT_EQUAL(env, injector.live_objects[TMEM_KIND_OBJECT], 0);
 		ENGINE_CHECK(env);
 	}

@@ -184,7 +184,7 @@ void platform_pause(void);
 /* Lets others run if they are waiting for this processor; long loops of threads call it. */
 void platform_yield(void);
 
-/* How many threads sleep in tmem_event_wait now, or -1 if the platform cannot tell. */
+/* How many threads sleep in tmem_gate_close now, or -1 if the platform cannot tell. */
 int platform_events_waiting(void);
 
 unsigned long platform_interrupts_off(void);
