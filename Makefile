@@ -40,6 +40,8 @@ help:
 	@echo 'make check-hooks  leave out each hook and rule of the page cache family; a test must notice'
 	@echo 'make stress     five minutes of mixed load on the debug kernel, every byte verified'
 	@echo 'make check-mutations  break the core on purpose, clause by clause; a test must notice'
+	@echo 'make bench      measure every number that is to be reached; one table (ARGS="host": a part)'
+	@echo 'make replay     build the program that replays operation traces; prints its path last'
 	@echo 'make shell      boot a virtual machine with the module loaded, for looking around'
 	@echo
 	@echo 'KERNEL=5.10|6.1|6.12|7.3   the kernel of the demo (default 6.1, Debian 12's own)'
