@@ -44,7 +44,7 @@ help:
 	@echo 'make replay     build the program that replays operation traces; prints its path last'
 	@echo 'make shell      boot a virtual machine with the module loaded, for looking around'
 	@echo
-	@echo 'KERNEL=5.10|6.1|6.12|7.3   the kernel of the demo (default 6.1, Debian 12's own)'
+	@echo 'KERNEL=5.10|6.1|6.12|7.3   the kernel of the demo (default 6.1, that of Debian 12)'
 	@echo 'KDIR=DIR        build directory or headers of the kernel to build for'
 	@echo 'TMEM_DEBUG=1    build with faults on demand (debugfs: corrupt_next)'
 	@echo 'C=1             run sparse over glue/ (the C++ core is skipped)'
