@@ -5,8 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <map>
-#include <tuple>
+#include <unordered_map>
 
 #include "platform.h"
 
@@ -21,11 +20,26 @@ const char *fault_of(const Record &record) {
   return nullptr;
 }
 
-using ObjectKey = std::tuple<uint8_t, uint64_t, uint64_t, uint64_t>;
+struct ObjectKey {
+  uint8_t pool;
+  tmem_oid oid;
+  bool operator==(const ObjectKey &other) const {
+    return pool == other.pool && !std::memcmp(&oid, &other.oid, sizeof(oid));
+  }
+};
 
-ObjectKey object_of(const Record &record) {
-  return {record.pool, record.oid.word[0], record.oid.word[1], record.oid.word[2]};
-}
+struct HashOfKey {
+  size_t operator()(const ObjectKey &key) const {
+    uint64_t hash = key.pool;
+    for (const uint64_t word : key.oid.word) {
+      hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+      hash ^= hash >> 32;
+    }
+    return hash;
+  }
+};
+
+ObjectKey object_of(const Record &record) { return {record.pool, record.oid}; }
 
 }  // namespace
 
@@ -57,10 +71,12 @@ std::vector<Trace> split_by_object(const Trace &trace, unsigned int parts) {
     size_t operations = 0;
     unsigned int part = 0;
   };
-  std::map<ObjectKey, Object> objects;
-  for (const Record &record : trace) objects[object_of(record)].operations++;
+  std::unordered_map<ObjectKey, Object, HashOfKey> objects;
   std::vector<Object *> by_length;
-  for (auto &[key, object] : objects) by_length.push_back(&object);
+  for (const Record &record : trace) {
+    Object &object = objects[object_of(record)];
+    if (object.operations++ == 0) by_length.push_back(&object);  // in their order: the same in every run
+  }
   std::stable_sort(by_length.begin(), by_length.end(),
                    [](const Object *a, const Object *b) { return a->operations > b->operations; });
   std::vector<size_t> given(parts);
