@@ -40,9 +40,11 @@ help:
 	@echo 'make check-hooks  leave out each hook and rule of the page cache family; a test must notice'
 	@echo 'make stress     five minutes of mixed load on the debug kernel, every byte verified'
 	@echo 'make check-mutations  break the core on purpose, clause by clause; a test must notice'
+	@echo 'make bench      measure every number that is to be reached; one table (ARGS="host": a part)'
+	@echo 'make replay     build the program that replays operation traces; prints its path last'
 	@echo 'make shell      boot a virtual machine with the module loaded, for looking around'
 	@echo
-	@echo 'KERNEL=5.10|6.1|6.12|7.3   the kernel of the demo (default 6.1, Debian 12's own)'
+	@echo 'KERNEL=5.10|6.1|6.12|7.3   the kernel of the demo (default 6.1, that of Debian 12)'
 	@echo 'KDIR=DIR        build directory or headers of the kernel to build for'
 	@echo 'TMEM_DEBUG=1    build with faults on demand (debugfs: corrupt_next)'
 	@echo 'C=1             run sparse over glue/ (the C++ core is skipped)'

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "counting_pam.h"
+
+#include <atomic>
+
+#include "inline_host.h"
+#include "platform.h"
+
+namespace tmem_bench {
+namespace {
+
+// As in platform.cc: a thread's own row, plain additions.
+struct alignas(64) Row {
+  std::atomic<long long> references{0};
+  unsigned long long created = 0;
+};
+
+Row rows[kThreadsMax];
+
+void count(Row &mine, long long delta) {
+  mine.references.store(mine.references.load(std::memory_order_relaxed) + delta,
+                        std::memory_order_relaxed);
+}
+
+int start(tmem_host *, void **pam) {
+  *pam = rows;
+  return TMEM_OK;
+}
+void stop(void *) {}
+
+// No two pages may have the same pampd: a number of the thread's, and the thread's.
+int create(void *, const tmem_pam_page *, unsigned long long *pampd) {
+  Row &mine = rows[tmem_bench_thread];
+  count(mine, 1);
+  *pampd = ++mine.created * kThreadsMax + tmem_bench_thread;
+  return TMEM_OK;
+}
+
+void hold(void *, unsigned long long) { count(rows[tmem_bench_thread], 1); }
+int get_data(void *, unsigned long long, void *) { return TMEM_OK; }
+void free(void *, unsigned long long) { count(rows[tmem_bench_thread], -1); }
+
+unsigned long long shrink(void *, unsigned long long) { return 0; }
+void set_limit(void *, unsigned long long) {}
+void set_client(void *, unsigned int, unsigned int, unsigned long long) {}
+
+void usage(void *, tmem_usage *usage) {
+  usage->entries = static_cast<unsigned long long>(counted_pages());
+}
+
+}  // namespace
+
+const tmem_pam_ops *counting_pam() {
+  static const tmem_pam_ops ops = [] {
+    tmem_pam_ops made = {};
+    made.abi_size = sizeof(made);
+    made.start = start;
+    made.stop = stop;
+    made.create = create;
+    made.hold = hold;
+    made.get_data = get_data;
+    made.free = free;
+    made.shrink = shrink;
+    made.set_limit = set_limit;
+    made.set_client = set_client;
+    made.usage = usage;
+    return made;
+  }();
+  return &ops;
+}
+
+long long counted_pages() {
+  long long sum = 0;
+  for (const Row &each : rows) sum += each.references.load();
+  return sum;
+}
+
+}  // namespace tmem_bench
