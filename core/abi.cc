@@ -9,9 +9,9 @@
 
 // The same numbers stand in glue/abi_check.c: C and C++ agree on every layout.
 static_assert(sizeof(tmem_oid) == 24 && sizeof(tmem_codec_buffers) == 24);
-static_assert(sizeof(tmem_host_ops) == 136 && sizeof(tmem_pam_ops) == 88);
-static_assert(sizeof(tmem_pam_page) == 24 && sizeof(tmem_usage) == 88);
-static_assert(sizeof(tmem_stats) == 224 && sizeof(struct tmem_host_stats) == 360);
+static_assert(sizeof(tmem_host_ops) == 136 && sizeof(tmem_pam_ops) == 104);
+static_assert(sizeof(tmem_pam_page) == 24 && sizeof(tmem_usage) == 136);
+static_assert(sizeof(tmem_stats) == 224 && sizeof(struct tmem_host_stats) == 408);
 static_assert(sizeof(tmem_pool_info) == 272);
 
 using tmem::Engine;
@@ -170,10 +170,29 @@ int tmem_pam_evict(tmem_host *host, unsigned long long back_reference, unsigned 
   return taken ? TMEM_OK : TMEM_NOT_FOUND;
 }
 
+int tmem_pam_move(tmem_host *host, unsigned long long back_reference, unsigned long long from,
+                  unsigned long long to) {
+  if (!host) return TMEM_BAD_ARGUMENT;
+  const bool moved =
+      host->move(tmem::BackReference{back_reference}, tmem::Pampd{from}, tmem::Pampd{to});
+  return moved ? TMEM_OK : TMEM_NOT_FOUND;
+}
+
 // ---- Memory pressure and statistics
+
+unsigned long long tmem_compact(tmem_host *host, unsigned long long frames) {
+  return host ? host->compact(frames) : 0;
+}
 
 unsigned long long tmem_shrink(tmem_host *host, unsigned long long frames) {
   return host ? host->shrink(frames) : 0;
+}
+
+unsigned long long tmem_compactable(tmem_host *host) {
+  if (!host) return 0;
+  tmem_usage usage;
+  host->usage(usage);
+  return usage.frames_compactable;
 }
 
 unsigned long long tmem_shrinkable(tmem_host *host) {

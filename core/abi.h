@@ -222,7 +222,7 @@ struct tmem_oid {
 /* What create() is told about the page it is to keep. */
 struct tmem_pam_page {
 	const void *data;			/* TMEM_PAGE_BYTES, valid during the call */
-	unsigned long long back_reference;	/* for tmem_pam_evict */
+	unsigned long long back_reference;	/* for tmem_pam_evict; below 2^32 */
 	unsigned int client;			/* below TMEM_CLIENTS_MAX */
 	unsigned int persistent;		/* 1: must stay until freed; 0: may be evicted */
 };
@@ -233,13 +233,19 @@ struct tmem_pam_page {
 	X(frames_limit, "page frames the budget allows")                                           \
 	X(frames_ephemeral, "page frames that eviction could free")                                \
 	X(frames_evicted, "page frames freed or reused by eviction, ever")                         \
+	X(frames_evicted_for_limit, "of these, because a client was at its limit")                 \
+	X(frames_evicted_for_memory, "of these, because memory was short, here or for others")     \
+	X(frames_compacted, "page frames freed or reused by moving their pages to others, ever")   \
 	X(entries, "pages in the PAM now, not counting same-filled ones")                          \
 	X(entries_raw, "of these, stored uncompressed")                                            \
+	X(entries_moved, "pages moved from one run to another, ever")                              \
 	X(bytes_stored, "bytes of page data as stored now (compressed)")                           \
 	X(compactions, "runs whose entries were moved together to join their holes, ever")                                  \
 	X(checksum_errors, "stored pages whose checksum did not match, ever")                      \
 	X(decoder_errors, "stored pages that did not decode to a page, ever")                      \
-	X(metadata_bytes, "bytes of descriptors kept outside the frames")
+	X(frames_compactable, "page frames of holes, about, that moving pages could free; 0 while they are few") \
+	X(metadata_bytes, "bytes of descriptors kept outside the frames")                         \
+	X(directory_bytes, "bytes of the frames that say where the pages in them are")
 
 #define TMEM_DECLARE_FIELD(name, meaning) unsigned long long name;
 struct tmem_usage {
@@ -248,8 +254,8 @@ struct tmem_usage {
 
 /*
  * A pampd is any 64-bit value, but no two live pages may have the same one:
- * eviction finds a page by it. The engine never looks into it. A page has one
- * reference when created and is gone when the last is freed.
+ * eviction finds a page by it. The engine never looks into it. A page is
+ * there from create to free, and as long after that as anybody holds it.
  */
 struct tmem_pam_ops {
 	unsigned int abi_size;
@@ -261,24 +267,31 @@ struct tmem_pam_ops {
 	void (*stop)(void *pam);
 
 	/*
-	 * Copies page->data in. Returns 0 and *@pampd with one reference, or
+	 * Copies page->data in. Returns 0 and *@pampd, or
 	 * TMEM_NO_MEMORY or a TMEM_REFUSED_* result. Any context, no lock of
 	 * the engine held. Until the engine has published the pampd,
 	 * tmem_pam_evict of it fails and must be tried again later.
 	 */
 	int (*create)(void *pam, const struct tmem_pam_page *page, unsigned long long *pampd);
-	/* One more reference. Any context, an index lock is held: short. Cannot fail. */
+	/*
+	 * Keeps the page readable, whatever happens to it, until release. Any
+	 * context, an index lock is held: short. Cannot fail.
+	 */
 	void (*hold)(void *pam, unsigned long long pampd);
+	/* Undoes one hold. Any context, no lock of the engine held. */
+	void (*release)(void *pam, unsigned long long pampd);
 	/*
 	 * Copies the page out, with no lock of the engine held; the caller
-	 * has a reference. 0, or TMEM_CORRUPT and @data is undefined.
+	 * holds it, or has taken it out of the index. 0, or TMEM_CORRUPT and @data is undefined.
 	 */
 	int (*get_data)(void *pam, unsigned long long pampd, void *data);
-	/* One reference less. Any context, no lock of the engine held. */
+	/* The page is out of the index, for good. Any context, no lock of the engine held. */
 	void (*free)(void *pam, unsigned long long pampd);
 
 	/* Evicts ephemeral pages until @frames are given back; returns how many were. Any context. */
 	unsigned long long (*shrink)(void *pam, unsigned long long frames);
+	/* The same by moving pages together, losing none. Any context. */
+	unsigned long long (*compact)(void *pam, unsigned long long frames);
 	/*
 	 * The budget's limit changed, or a client's weight or limit did: evicts
 	 * what is over it, breathing in between. Process context.
@@ -302,13 +315,22 @@ const struct tmem_pam_ops *tmem_plain_pam(void);
 
 /*
  * For a PAM: takes the page out of the index if its slot still holds @pampd.
- * 0: it is out, and the index's reference is now the PAM's to free.
+ * 0: it is out, and the PAM's to free.
  * TMEM_NOT_FOUND: somebody else took it first, or it is not published yet.
  * Any context; call with no lock of the PAM held, and keep @pampd from being
  * handed out again meanwhile.
  */
 int tmem_pam_evict(struct tmem_host *host, unsigned long long back_reference,
 		   unsigned long long pampd);
+
+/*
+ * For a PAM that has copied a page to another place: makes the index hold @to
+ * where it holds @from. 0: done, and @from is the PAM's to free, when nobody
+ * holds it. TMEM_NOT_FOUND: the page went meanwhile, and @to was never seen.
+ * Context as tmem_pam_evict.
+ */
+int tmem_pam_move(struct tmem_host *host, unsigned long long back_reference,
+		  unsigned long long from, unsigned long long to);
 
 /* ---- Tunables ----------------------------------------------------------- */
 
@@ -433,6 +455,10 @@ int tmem_flush_object(struct tmem_client *client, int pool, const struct tmem_oi
 
 /* Evicts oldest ephemeral pages until @frames page frames are free; returns the number freed. */
 unsigned long long tmem_shrink(struct tmem_host *host, unsigned long long frames);
+/* Moves pages together until @frames page frames are free; loses none; returns the number freed. */
+unsigned long long tmem_compact(struct tmem_host *host, unsigned long long frames);
+/* Page frames that tmem_compact could free, about; 0 while it is not worth the copying. */
+unsigned long long tmem_compactable(struct tmem_host *host);
 /* Page frames that tmem_shrink could free at most. */
 unsigned long long tmem_shrinkable(struct tmem_host *host);
 

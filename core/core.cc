@@ -14,6 +14,7 @@
 // The stores: what keeps the data.
 #include "store/run.cc"
 #include "store/compressed.cc"
+#include "store/compaction.cc"
 #include "store/plain.cc"
 
 // The C face.

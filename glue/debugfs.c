@@ -7,6 +7,7 @@
  *   tunables       "name value" lines
  *   page_cache     "name value" lines: what the redirected page-cache functions
  *                  saw and did (glue/page_cache.h); empty with other hooks
+ *   compact        write N: pages are moved together until N page frames are free
  *   corrupt_next   (TMEM_DEBUG builds) write N: the next N pages that are
  *                  stored get one bit flipped, to see what a bad RAM cell does
  *
@@ -95,6 +96,13 @@ static int page_cache_show(struct seq_file *file, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(page_cache);
 
+static int compact_set(void *host, u64 frames)
+{
+	tmem_compact(host, frames);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(compact_fops, NULL, compact_set, "%llu\n");
+
 #ifdef TMEM_DEBUG
 static int corrupt_next_set(void *host, u64 count)
 {
@@ -116,6 +124,7 @@ void tmem_debugfs_start(struct tmem_host *host)
 	debugfs_create_file("pools", 0400, directory, host, &pools_fops);
 	debugfs_create_file("page_cache", 0400, directory, host, &page_cache_fops);
 	debugfs_create_file("tunables", 0400, directory, host, &tunables_fops);
+	debugfs_create_file("compact", 0200, directory, host, &compact_fops);
 #ifdef TMEM_DEBUG
 	debugfs_create_file("corrupt_next", 0200, directory, host, &corrupt_next_fops);
 #endif

@@ -34,6 +34,7 @@ EXPORT_SYMBOL_GPL(tmem_register_pam_ops);
 EXPORT_SYMBOL_GPL(tmem_compressed_pam);
 EXPORT_SYMBOL_GPL(tmem_plain_pam);
 EXPORT_SYMBOL_GPL(tmem_pam_evict);
+EXPORT_SYMBOL_GPL(tmem_pam_move);
 EXPORT_SYMBOL_GPL(tmem_kernel_host_ops);
 
 /* Tunables */
@@ -56,6 +57,8 @@ EXPORT_SYMBOL_GPL(tmem_flush_object);
 
 /* Memory pressure */
 EXPORT_SYMBOL_GPL(tmem_shrink);
+EXPORT_SYMBOL_GPL(tmem_compact);
+EXPORT_SYMBOL_GPL(tmem_compactable);
 EXPORT_SYMBOL_GPL(tmem_shrinkable);
 
 /* Statistics and tests */

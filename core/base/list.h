@@ -40,6 +40,15 @@ class List {
     head_.previous = &node;
   }
 
+  void push_front(T &item) {
+    ListNode &node = item.*kNode;
+    TMEM_ASSERT(!node.linked());
+    node.previous = &head_;
+    node.next = head_.next;
+    head_.next->previous = &node;
+    head_.next = &node;
+  }
+
   // Puts @item in the place of @old.
   void replace(T &old, T &item) {
     ListNode &from = old.*kNode;

@@ -68,6 +68,8 @@ constexpr u64 round_up_to_power_of_two(u64 value) {
 // An index of the lowest set bit; @bits is not 0.
 inline u32 lowest_bit(u64 bits) { return static_cast<u32>(__builtin_ctzll(bits)); }
 
+inline u32 highest_bit(u64 bits) { return 63 - static_cast<u32>(__builtin_clzll(bits)); }
+
 // How many bits are set. Not the builtin: without the instruction it is a call to a library the kernel does not have.
 constexpr u32 popcount(u64 bits) {
   bits -= bits >> 1 & 0x5555555555555555;

@@ -58,9 +58,11 @@ const tmem_pam_ops *counting_pam() {
     made.stop = stop;
     made.create = create;
     made.hold = hold;
+    made.release = free;
     made.get_data = get_data;
     made.free = free;
     made.shrink = shrink;
+    made.compact = shrink;
     made.set_limit = set_limit;
     made.set_client = set_client;
     made.usage = usage;

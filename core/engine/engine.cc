@@ -65,8 +65,8 @@ Outcome Engine::destroy() {
 
 int Engine::register_pam(const tmem_pam_ops *ops) {
   if (!ops || ops->abi_size != sizeof(*ops) || ops->reserved || !ops->start || !ops->stop ||
-      !ops->create || !ops->hold || !ops->get_data || !ops->free || !ops->shrink ||
-      !ops->set_limit || !ops->set_client || !ops->usage)
+      !ops->create || !ops->hold || !ops->release || !ops->get_data || !ops->free || !ops->shrink ||
+      !ops->compact || !ops->set_limit || !ops->set_client || !ops->usage)
     return TMEM_BAD_ARGUMENT;
   if (pam_ops_) return TMEM_IN_USE;
   const int result = ops->start(static_cast<tmem_host *>(this), &pam_);

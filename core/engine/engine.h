@@ -59,6 +59,9 @@ class Engine {
   bool evict(BackReference back, Pampd pampd) {
     return index_.take_if(back, pampd, Counter::pages_evicted);
   }
+  // For the PAM: see tmem_pam_move.
+  bool move(BackReference back, Pampd from, Pampd to) { return index_.move_if(back, from, to); }
+  u64 compact(u64 frames) { return pam_ops_ ? pam_ops_->compact(pam_, frames) : 0; }
   u64 shrink(u64 frames) { return pam_ops_ ? pam_ops_->shrink(pam_, frames) : 0; }
   bool resolves(BackReference back, Pampd pampd) const { return index_.resolves(back, pampd); }
 

@@ -249,6 +249,20 @@ bool PageIndex::take_if(BackReference back, Pampd pampd, Counter why) {
   return true;
 }
 
+bool PageIndex::move_if(BackReference back, Pampd from, Pampd to) {
+  const u32 slot = static_cast<u32>(back.value) & (Leaf::kSlots - 1);
+  const u64 chain = back.value >> Leaf::kSlotBits;
+  const u32 head = static_cast<u32>(chain) & ((1u << Spot::kHeadBits) - 1);
+  const u64 number = chain >> Spot::kHeadBits;
+  if (number > leaf_bucket_mask_ || head >= Spot::kHeads) return false;
+  LeafBucket &bucket = leaf_buckets_[number];
+  Guard guard(bucket.lock);
+  Leaf *leaf = find_holder(bucket, head, slot, from);
+  if (!leaf) return false;
+  leaf->replace(slot, {to.value, false});
+  return true;
+}
+
 // Replaces the leaf by one of @size_class, if memory for that can be had and it
 // still has so few pages. @pool is compared, not used: it may be another one by now.
 void PageIndex::shrink_leaf(const Pool &pool, const Oid &oid, const Place &place, u32 size_class) {

@@ -129,6 +129,9 @@ class PageIndex {
   // pool. True: the index's reference is now the caller's.
   bool take_if(BackReference back, Pampd pampd, Counter why);
 
+  // Makes the page's word @to if its slot still holds @from.
+  bool move_if(BackReference back, Pampd from, Pampd to);
+
   // The object's number of leaves, and the base of its oldest.
   bool has_object(const Pool &pool, const Oid &oid, u64 *leaf_count, u64 *oldest_base);
   // Takes out what the leaf of @base has in @first_slot to @last_slot.

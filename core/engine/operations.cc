@@ -116,8 +116,11 @@ Outcome Engine::get(Pool &pool, const Oid &oid, Index index, void *page) {
     pool.count(served ? Counter::pages_taken : Counter::pages_corrupt);
   else if (!served && !pool.persistent() &&
            index_.take_if(place.back, Pampd{word.value}, Counter::pages_corrupt))
-    pam_ops_->free(pam_, word.value);  // the index's reference
-  pam_ops_->free(pam_, word.value);
+    pam_ops_->free(pam_, word.value);
+  if (exclusive)
+    pam_ops_->free(pam_, word.value);
+  else
+    pam_ops_->release(pam_, word.value);
   return served ? Outcome::kDone : Outcome::kCorrupt;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// Who may hold how many page frames, and who must give some back: the one
-// place where that is decided.
+// What is kept, who may hold how many page frames, and who must give some back:
+// the one place where that is decided.
 //
 // One budget covers both kinds of pages. Each client has an account with a
 // weight and a limit. Persistent frames stay until their owner frees them;
@@ -32,6 +32,12 @@ class Budget {
     Blocks persistent;  // in no order of meaning
   };
 
+  // Is a page that compresses to @bytes worth keeping? @percent is the kind's tunable.
+  static bool admits(u64 bytes, bool persistent, u64 percent) {
+    if (bytes * 100 > percent * kPageBytes) return false;
+    return bytes < kPageBytes || persistent;  // a file page can be read again
+  }
+
   // May this client take one more block? If so it is charged for it.
   Outcome charge(u32 client) {
     Account &account = accounts[client];
@@ -47,12 +53,16 @@ class Budget {
     frames -= kFrames;
   }
 
-  void enlist(T &block, u32 client, bool persistent) {
+  // @oldest: it is as old as the oldest.
+  void enlist(T &block, u32 client, bool persistent, bool oldest = false) {
     Account &account = accounts[client];
     if (persistent) {
       account.persistent.push_back(block);
     } else {
-      account.ephemeral.push_back(block);
+      if (oldest)
+        account.ephemeral.push_front(block);
+      else
+        account.ephemeral.push_back(block);
       account.ephemeral_frames += kFrames;
     }
   }

@@ -6,8 +6,7 @@
 
 namespace tmem {
 
-// A compressed page this large takes as much of a run as three to a run, and
-// so does a raw one, which is read back faster.
+// A compressed page this large takes as much of a run as a raw one, which is read back faster.
 static constexpr u32 kRawFrom = kPageBytes - kUnitBytes + 1;
 // How many runs one put may evict before it gives up. One is enough unless
 // somebody is reading in it at this moment, or the budget has been lowered.
@@ -19,23 +18,43 @@ static constexpr u64 kFramesPerBatch = 64;
 // How many pinned runs a put looks at before it takes a new run.
 static constexpr u32 kRunsPerSearch = 8;
 
+// ---- Pins
+
+void CompressedStore::pin(Run &run) {
+  if (run.pins.try_pin()) return;
+  Guard guard(lock_);  // nothing moves under it
+  run.pins.pin_locked();
+}
+
+void CompressedStore::unpin(Run &run) {
+  if (run.pins.try_unpin()) return;
+  bool emptied = false;
+  {
+    Guard guard(lock_);
+    if (run.pins.unpin_locked()) emptied = reap_locked(run);
+  }
+  if (emptied) free_run(&run);
+}
+
 // ---- In
 
 Result<CompressedStore::Encoded> CompressedStore::encode(const tmem_pam_page &page,
                                                          const tmem_codec_buffers &buffers) const {
   if (!buffers.workspace) return Outcome::kRefusedNested;
   u64 word;
-  if (engine_.tunable(TMEM_TUNABLE_SAME_FILLED) && is_same_filled(page.data, &word)) {
+  // The engine keeps persistent ones by itself.
+  if (!page.persistent && engine_.tunable(TMEM_TUNABLE_SAME_FILLED) &&
+      is_same_filled(page.data, &word)) {
     __builtin_memcpy(buffers.output, &word, sizeof(word));
     return Encoded{buffers.output, EntryFormat::same_filled()};
   }
   unsigned long bytes = 0;
   if (host_.compress(page.data, buffers.output, &bytes, buffers.workspace) != 0 || bytes == 0)
     bytes = kPageBytes;
-  const u64 admit = engine_.tunable(page.persistent ? TMEM_TUNABLE_ADMIT_PERSISTENT_PERCENT
-                                                    : TMEM_TUNABLE_ADMIT_EPHEMERAL_PERCENT);
-  const bool poor = min<u64>(bytes, kPageBytes) * 100 > admit * kPageBytes;
-  if (poor || (bytes >= kPageBytes && !page.persistent)) return Outcome::kRefusedPoor;
+  const u64 percent = engine_.tunable(page.persistent ? TMEM_TUNABLE_ADMIT_PERSISTENT_PERCENT
+                                                      : TMEM_TUNABLE_ADMIT_EPHEMERAL_PERCENT);
+  if (!RunBudget::admits(min<u64>(bytes, kPageBytes), page.persistent != 0, percent))
+    return Outcome::kRefusedPoor;
   if (bytes >= kRawFrom && page.persistent) return Encoded{page.data, EntryFormat::raw()};
   return Encoded{buffers.output, EntryFormat::compressed(static_cast<u32>(bytes))};
 }
@@ -46,20 +65,20 @@ Result<Pampd> CompressedStore::create(const tmem_pam_page &page) {
   Result<Pampd> created = Outcome::kNoMemory;
   const Result<Encoded> encoded = encode(page, buffers);
   if (encoded.ok()) {
-    const auto [data, format] = encoded.value();
-    Request request{page.client, page.persistent != 0, format, {page.back_reference, 0, 1}};
+    auto [data, format] = encoded.value();
+    u32 checksum = 0;
     if (engine_.tunable(TMEM_TUNABLE_CHECKSUM)) {
-      request.header.checksum = host_.checksum(data, format.bytes());
-      request.format = format.with_checksum();
+      checksum = host_.checksum(data, format.bytes());
+      format = format.with_checksum();
     }
-    const Result<Place> place = reserve(request);
+    const Result<Place> place = reserve(
+        {page.client, page.persistent != 0, static_cast<u32>(page.back_reference), format});
     if (place.ok()) {
       const auto [run, slot] = place.value();
-      run->write_data(slot, data);
+      run->write(slot, checksum, data);
       corrupt_if_asked(*run, slot);
-      Guard guard(lock_);
-      run->pins--;
       created = pampd_of(*run, slot);
+      unpin(*run);
     } else {
       created = place.outcome();
     }
@@ -73,8 +92,7 @@ Result<Pampd> CompressedStore::create(const tmem_pam_page &page) {
 Result<CompressedStore::Place> CompressedStore::reserve(const Request &request) {
   {
     Guard guard(lock_);
-    Place place;
-    if (place_locked(request, place)) return place;
+    if (const Maybe<Place> place = place_locked(request)) return *place;
   }
   const Result<Run *> run = obtain_run(request);
   if (!run.ok()) return run.outcome();
@@ -83,31 +101,35 @@ Result<CompressedStore::Place> CompressedStore::reserve(const Request &request) 
   return place_in(*run.value(), request);
 }
 
-bool CompressedStore::place_locked(const Request &request, Place &place) {
+// In the fullest run that surely has room, if there is one.
+Maybe<CompressedStore::Place> CompressedStore::place_locked(const Request &request) {
   const Bins &bins = bins_[request.client][request.persistent ? 1 : 0];
   const u32 units = request.format.units();
-  const u32 first = (units + kUnitsPerBin - 1) / kUnitsPerBin;
+  const u32 first = (units + 1 + kUnitsPerBin - 1) / kUnitsPerBin;
   u32 looked_at = 0;
-  for (u64 left = bins.filled & ~u64{0} << first; left; left &= left - 1) {
-    const Bin &bin = bins.bin[lowest_bit(left)];
-    for (Run *run = bin.front(); run; run = bin.after(*run)) {
-      if (run->has_room(units)) {
-        place = place_in(*run, request);
-        return true;
+  for (u32 group = first / 64; group < kBins / 64; ++group) {
+    u64 left = bins.filled[group];
+    if (group == first / 64) left &= ~u64{0} << first % 64;
+    for (; left; left &= left - 1) {
+      const Bin &bin = bins.bin[group * 64 + lowest_bit(left)];
+      for (Run *run = bin.front(); run; run = bin.after(*run)) {
+        const bool packed = !run->fits_at_tail(units);
+        if (run->has_room(units) && (!packed || run->pack())) {
+          packings_ += packed;
+          return place_in(*run, request);
+        }
+        if (++looked_at == kRunsPerSearch) return {};
       }
-      if (++looked_at == kRunsPerSearch) return false;
     }
   }
-  return false;
+  return {};
 }
 
 CompressedStore::Place CompressedStore::place_in(Run &run, const Request &request) {
-  if (!run.fits_at_tail(request.format.units())) compactions_++;
   out_of_bin(run);
-  const u32 slot = run.place(request.format);
+  const u32 slot = run.place(request.back_reference, request.format);
   into_bin(run);
-  run.header(slot) = request.header;
-  run.pins++;
+  run.pins.pin_locked();
   if (!run.persistent) budget_.touch(run, run.client);
   entries_++;
   entries_raw_ += request.format.is_raw();
@@ -117,68 +139,86 @@ CompressedStore::Place CompressedStore::place_in(Run &run, const Request &reques
 
 // ---- Out
 
-void CompressedStore::hold(Pampd pampd) {
-  const auto [run, slot] = place_of(pampd);
-  Guard guard(lock_);
-  run->header(slot).references++;
-}
-
 Outcome CompressedStore::get_data(Pampd pampd, void *page) {
   const auto [run, slot] = place_of(pampd);
-  u32 checksum;
-  {
-    Guard guard(lock_);
-    checksum = run->header(slot).checksum;
-    run->pins++;
+  pin(*run);
+  Outcome outcome = Outcome::kCorrupt;
+  if (!run->is_sane(slot)) {
+    decoder_errors_.fetch_add_relaxed(1);
+  } else if (run->crosses(slot)) {
+    // Only an entry that crosses a frame's end needs the bounce page of this CPU.
+    outcome = read(*run, slot, host_.codec_begin().bounce, page);
+    host_.codec_end();
+  } else {
+    outcome = read(*run, slot, nullptr, page);
   }
-  const EntryFormat format = run->format_of[slot];
-  // Only an entry that crosses a frame's end needs the bounce page of this CPU.
-  const bool bounced = run->crosses(slot);
-  void *bounce = bounced ? host_.codec_begin().bounce : nullptr;
-  const u8 *data = run->data(slot, bounce);
+  unpin(*run);
+  return outcome;
+}
 
-  Outcome outcome = Outcome::kDone;
-  if (format.has_checksum() && host_.checksum(data, format.bytes()) != checksum) {
+Outcome CompressedStore::read(const Run &run, u32 slot, void *bounce, void *page) {
+  const EntryFormat format = run.entry(slot).format;
+  const u8 *data = run.data(slot, bounce);
+  if (format.has_checksum() && host_.checksum(data, format.bytes()) != run.checksum(slot)) {
     checksum_errors_.fetch_add_relaxed(1);
-    outcome = Outcome::kCorrupt;
-  } else if (format.is_same_filled()) {
+    return Outcome::kCorrupt;
+  }
+  if (format.is_same_filled()) {
     fill(page, load_word(data, 0));
   } else if (format.is_raw()) {
     __builtin_memcpy(page, data, kPageBytes);
   } else if (host_.decompress(data, format.bytes(), page) != 0) {
     decoder_errors_.fetch_add_relaxed(1);
-    outcome = Outcome::kCorrupt;
+    return Outcome::kCorrupt;
   }
-  if (bounced) host_.codec_end();
-  Guard guard(lock_);
-  run->pins--;
-  return outcome;
+  return Outcome::kDone;
 }
 
 void CompressedStore::free(Pampd pampd) {
   const auto [run, slot] = place_of(pampd);
+  bool emptied;
   {
     Guard guard(lock_);
-    if (--run->header(slot).references) return;
-    release_entry_locked(*run, slot);
-    // The evictor deals itself with a run that empties in its hands.
-    if (!run->empty() || run->evicting) return;
-    out_of_bin(*run);
-    budget_.delist(*run, run->client, run->persistent);
-    budget_.uncharge(run->client);
-    runs_--;
+    emptied = drop_locked(*run, slot);
   }
-  free_run(run);
+  if (emptied) free_run(run);
+}
+
+bool CompressedStore::drop_locked(Run &run, u32 slot) {
+  if (run.pins.doom()) {
+    run.entry(slot).back_reference = Entry::kDoomed;
+    return false;
+  }
+  release_entry_locked(run, slot);
+  return retire_if_empty_locked(run);
+}
+
+// The last pin is gone: so are the entries that were freed meanwhile.
+bool CompressedStore::reap_locked(Run &run) {
+  if (!run.pins.end_doom()) return false;
+  for (u32 slot = 0; slot < run.slots_made; ++slot)
+    if (run.entry(slot).in_use() && run.entry(slot).is_doomed()) release_entry_locked(run, slot);
+  return retire_if_empty_locked(run);
+}
+
+// Whoever has it on its way deals itself with a run that empties in his hands.
+bool CompressedStore::retire_if_empty_locked(Run &run) {
+  if (!run.empty() || run.on_its_way) return false;
+  out_of_bin(run);
+  budget_.delist(run, run.client, run.persistent);
+  budget_.uncharge(run.client);
+  runs_--;
+  return true;
 }
 
 void CompressedStore::release_entry_locked(Run &run, u32 slot) {
-  const EntryFormat format = run.format_of[slot];
+  const EntryFormat format = run.entry(slot).format;
   entries_--;
   entries_raw_ -= format.is_raw();
   bytes_stored_ -= format.bytes();
   out_of_bin(run);
   run.remove(slot);
-  if (!run.evicting) into_bin(run);
+  if (!run.on_its_way) into_bin(run);
 }
 
 // ---- Bins
@@ -187,9 +227,11 @@ void CompressedStore::into_bin(Run &run) {
   const u32 bin = min(run.free_units / kUnitsPerBin, kBins - 1);
   if (bin == 0 || run.full_directory()) return;
   Bins &bins = bins_of(run);
-  run.bin = static_cast<u8>(bin);
+  run.bin = bin & (kBins - 1);
   bins.bin[bin].push_back(run);
-  bins.filled |= u64{1} << bin;
+  bins.filled[bin / 64] |= u64{1} << bin % 64;
+  bins.free_units += run.free_units;
+  bins.runs++;
 }
 
 void CompressedStore::out_of_bin(Run &run) {
@@ -197,7 +239,9 @@ void CompressedStore::out_of_bin(Run &run) {
   Bins &bins = bins_of(run);
   Bin &bin = bins.bin[run.bin];
   bin.remove(run);
-  if (bin.empty()) bins.filled &= ~(u64{1} << run.bin);
+  if (bin.empty()) bins.filled[run.bin / 64] &= ~(u64{1} << run.bin % 64);
+  bins.free_units -= run.free_units;
+  bins.runs--;
 }
 
 // ---- Runs
@@ -222,7 +266,7 @@ void CompressedStore::free_run(Run *run) {
 }
 
 void CompressedStore::adopt(Run &run, u32 client, bool persistent) {
-  run.client = static_cast<u8>(client);
+  run.client = client & 15;
   run.persistent = persistent;
   budget_.enlist(run, client, persistent);
   into_bin(run);
@@ -241,22 +285,30 @@ Result<Run *> CompressedStore::charge_and_allocate(u32 client, u32 flags) {
   return Outcome::kNoMemory;
 }
 
+// A run that was emptied, for @client; nullptr, and it is freed, if its budget is gone meanwhile.
+Run *CompressedStore::recharge(Run *run, u32 client) {
+  {
+    Guard guard(lock_);
+    if (budget_.charge(client) == Outcome::kDone) return run;
+  }
+  free_run(run);
+  return nullptr;
+}
+
 Result<Run *> CompressedStore::obtain_run(const Request &request) {
   Outcome verdict = Outcome::kNoMemory;
   for (u32 attempt = 0; attempt < kEvictionsPerPut; ++attempt) {
     const Result<Run *> fresh = charge_and_allocate(request.client, 0);
     if (fresh.ok()) return fresh;
-    // No room, or no memory: the oldest ephemeral run pays.
+    // No room, or no memory: the oldest ephemeral run pays; if there is none, holes do.
     verdict = fresh.outcome();
     bool nothing_left = false;
     Run *run = evict_run(verdict, request.client, &nothing_left);
-    if (nothing_left) break;
-    if (!run) continue;
-    {
-      Guard guard(lock_);
-      if (budget_.charge(request.client) == Outcome::kDone) return run;
+    if (nothing_left) {
+      run = compact_run(request.client, request.persistent);
+      if (!run) break;
     }
-    free_run(run);
+    if (run && (run = recharge(run, request.client))) return run;
   }
   // The reclaim reserves come last, and only for what gives back more than it takes.
   if (verdict == Outcome::kNoMemory && request.persistent && !request.format.is_raw())
@@ -264,53 +316,70 @@ Result<Run *> CompressedStore::obtain_run(const Request &request) {
   return verdict;
 }
 
+void CompressedStore::set_out_locked(Run &run) {
+  on_their_way_++;
+  budget_.delist(run, run.client, run.persistent);
+  out_of_bin(run);
+  run.on_its_way = 1;
+}
+
+bool CompressedStore::arrive_locked(Run &run, bool oldest) {
+  on_their_way_--;
+  if (!run.empty()) {
+    // Some page is being read, or not yet published, or had no room elsewhere.
+    run.on_its_way = 0;
+    budget_.enlist(run, run.client, run.persistent, oldest);
+    into_bin(run);
+    return false;
+  }
+  budget_.uncharge(run.client);
+  runs_--;
+  run.reset();
+  return true;
+}
+
+void CompressedStore::next_batch(const Run &run, u32 *cursor, Batch &batch) {
+  batch.count = 0;
+  for (; *cursor < run.slots_made && batch.count < kBatch; ++*cursor) {
+    const Entry &entry = run.entry(*cursor);
+    if (!entry.in_use() || entry.is_doomed()) continue;
+    batch.slots[batch.count] = static_cast<u16>(*cursor);
+    batch.formats[batch.count] = entry.format;
+    batch.back_references[batch.count++] = entry.back_reference;
+  }
+}
+
 Run *CompressedStore::evict_run(Outcome reason, u32 client, bool *nothing_left) {
   Run *run;
-  u64 slots, taken = 0;
-  u64 back_references[kSlotsPerRun];
+  u32 cursor = 0;
+  Batch batch;
   {
     Guard guard(lock_);
     run = budget_.victim(reason, client);
     if (!run) {
       // What another CPU is emptying right now may come back.
-      *nothing_left = evictions_under_way_ == 0;
+      *nothing_left = on_their_way_ == 0;
       return nullptr;
     }
-    evictions_under_way_++;
-    budget_.delist(*run, run->client, run->persistent);
-    out_of_bin(*run);
-    run->evicting = true;
-    slots = run->used_slots;
-    for (u64 left = slots; left; left &= left - 1) {
-      const u32 slot = lowest_bit(left);
-      back_references[slot] = run->header(slot).back_reference;
-    }
+    set_out_locked(*run);
+    next_batch(*run, &cursor, batch);
   }
-  // Bottom-up, with no lock of ours held. A slot that is freed meanwhile is
-  // not given to another page, so its pampd cannot come to mean another one.
-  for (u64 left = slots; left; left &= left - 1) {
-    const u32 slot = lowest_bit(left);
-    if (engine_.evict(BackReference{back_references[slot]}, pampd_of(*run, slot)))
-      taken |= u64{1} << slot;
+  for (;;) {
+    // Bottom-up, with no lock of ours held.
+    u32 taken = 0;
+    for (u32 i = 0; i < batch.count; ++i)
+      if (engine_.evict(BackReference{batch.back_references[i]}, pampd_of(*run, batch.slots[i])))
+        batch.slots[taken++] = batch.slots[i];
+    Guard guard(lock_);
+    for (u32 i = 0; i < taken; ++i) static_cast<void>(drop_locked(*run, batch.slots[i]));
+    next_batch(*run, &cursor, batch);
+    if (batch.count) continue;
+    if (!arrive_locked(*run, false)) return nullptr;
+    frames_evicted_ += kFramesPerRun;
+    if (reason == Outcome::kRefusedLimit) evicted_for_limit_ += kFramesPerRun;
+    if (reason == Outcome::kNoMemory) evicted_for_memory_ += kFramesPerRun;
+    return run;
   }
-  Guard guard(lock_);
-  evictions_under_way_--;
-  for (u64 left = taken; left; left &= left - 1) {
-    const u32 slot = lowest_bit(left);
-    if (--run->header(slot).references == 0) release_entry_locked(*run, slot);
-  }
-  if (!run->empty()) {
-    // Some page is being read, or not yet published: the run's turn comes again.
-    run->evicting = false;
-    budget_.enlist(*run, run->client, run->persistent);
-    into_bin(*run);
-    return nullptr;
-  }
-  budget_.uncharge(run->client);
-  runs_--;
-  frames_evicted_ += kFramesPerRun;
-  run->reset();
-  return run;
 }
 
 u64 CompressedStore::shrink(u64 frames) {
@@ -368,18 +437,24 @@ void CompressedStore::set_client(u32 client, u32 weight, u64 limit_frames) {
 // ---- Reporting and tests
 
 void CompressedStore::usage(tmem_usage &usage) {
+  usage.frames_compactable = compactable();
   Guard guard(lock_);
   usage.frames = budget_.frames;
   usage.frames_limit = budget_.limit;
   usage.frames_ephemeral = budget_.ephemeral_frames();
   usage.frames_evicted = frames_evicted_;
+  usage.frames_evicted_for_limit = evicted_for_limit_;
+  usage.frames_evicted_for_memory = evicted_for_memory_;
+  usage.frames_compacted = frames_compacted_;
   usage.entries = entries_;
   usage.entries_raw = entries_raw_;
+  usage.entries_moved = entries_moved_;
   usage.bytes_stored = bytes_stored_;
-  usage.compactions = compactions_;
+  usage.compactions = packings_;
   usage.checksum_errors = checksum_errors_.load_relaxed();
   usage.decoder_errors = decoder_errors_.load_relaxed();
   usage.metadata_bytes = runs_ * sizeof(Run);
+  usage.directory_bytes = entries_ * sizeof(Entry);
 }
 
 void CompressedStore::corrupt_if_asked(Run &run, u32 slot) {
@@ -388,10 +463,44 @@ void CompressedStore::corrupt_if_asked(Run &run, u32 slot) {
   do {
     if (left == 0) return;
   } while (!corrupt_next_.compare_exchange(left, left - 1));
-  *run.address(run.unit_of[slot] + 1u + run.format_of[slot].bytes() / 2 / kUnitBytes) ^= 0x10;
+  const Entry &entry = run.entry(slot);
+  // In the data, not in the checksum in front of it.
+  *run.address(entry.unit + (entry.format.checksum_bytes() + entry.format.bytes()) / 2 / kUnitBytes) ^= 0x10;
 #else
   static_cast<void>(run), static_cast<void>(slot);
 #endif
+}
+
+int CompressedStore::validate_run(const Run &run) {
+  if (run.on_its_way || run.pins.any()) return 102;
+  if (run.empty()) return 103;
+  u8 owner[kUnitsPerRun / 8] = {};
+  u32 used = 0, entries = 0, free_slots = 0;
+  for (u32 slot = 0; slot < run.slots_made; ++slot) {
+    const Entry &entry = run.entry(slot);
+    if (!entry.in_use()) continue;
+    if (entry.is_doomed()) return 104;
+    if (!run.is_sane(slot)) return 105;
+    const u32 units = entry.format.units();
+    if (entry.unit + units > run.tail) return 106;
+    for (u32 unit = entry.unit; unit < entry.unit + units; ++unit) {
+      if (owner[unit / 8] >> unit % 8 & 1) return 107;  // two entries overlap
+      owner[unit / 8] |= static_cast<u8>(1u << unit % 8);
+    }
+    used += units;
+    entries++;
+    if (!engine_.resolves(BackReference{entry.back_reference}, pampd_of(run, slot))) return 108;
+  }
+  for (u32 slot = run.free_slot; slot != Run::kNoSlot; slot = run.entry(slot).unit)
+    if (slot >= run.slots_made || run.entry(slot).in_use() || ++free_slots > run.slots_made)
+      return 115;
+  if (entries != run.entries || entries + free_slots != run.slots_made) return 116;
+  if (used + run.slots_made + run.free_units != kUnitsPerRun) return 109;
+  if (run.tail + run.slots_made > kUnitsPerRun) return 117;
+  const bool wants_bin = run.free_units / kUnitsPerBin > 0 && !run.full_directory();
+  if (wants_bin != run.in_bin.linked()) return 110;
+  if (wants_bin && run.bin != min(run.free_units / kUnitsPerBin, kBins - 1)) return 111;
+  return 0;
 }
 
 // Only tests call it and nothing else runs, so it may hold the lock long.
@@ -404,43 +513,27 @@ int CompressedStore::validate() {
     for (u32 kind = 0; kind < 2; ++kind) {
       const bool persistent = kind;
       RunBudget::Blocks &blocks = persistent ? account.persistent : account.ephemeral;
+      u64 in_bins = 0, free_units = 0;
       for (const Run *run = blocks.front(); run; run = blocks.after(*run)) {
+        if (run->client != client || run->persistent != persistent) return 101;
+        if (const int broken = validate_run(*run)) return broken;
         runs++;
         account_frames += kFramesPerRun;
         if (!persistent) ephemeral_frames += kFramesPerRun;
-        if (run->client != client || run->persistent != persistent) return 101;
-        if (run->evicting || run->pins) return 102;
-        if (run->empty()) return 103;
-        u8 owner[kUnitsPerRun / 8] = {};
-        u32 used = 0;
-        for (u64 left = run->used_slots; left; left &= left - 1) {
-          const u32 slot = lowest_bit(left);
-          const EntryHeader &header = run->header(slot);
-          const EntryFormat format = run->format_of[slot];
-          if (header.references != 1) return 104;
-          if (format.bytes() == 0 || format.bytes() > kPageBytes) return 105;
-          const u32 units = format.units();
-          if (run->unit_of[slot] + units > run->tail) return 106;
-          for (u32 unit = run->unit_of[slot]; unit < run->unit_of[slot] + units; ++unit) {
-            if (owner[unit / 8] >> unit % 8 & 1) return 107;  // two entries overlap
-            owner[unit / 8] = static_cast<u8>(owner[unit / 8] | 1u << unit % 8);
-          }
-          used += units;
-          entries++;
-          bytes += format.bytes();
-          if (!engine_.resolves(BackReference{header.back_reference}, pampd_of(*run, slot)))
-            return 108;
-        }
-        if (used + run->free_units != kUnitsPerRun) return 109;
-        const bool wants_bin = run->free_units / kUnitsPerBin > 0 && !run->full_directory();
-        if (wants_bin != run->in_bin.linked()) return 110;
-        if (wants_bin && run->bin != min(run->free_units / kUnitsPerBin, kBins - 1)) return 111;
+        entries += run->entries;
+        for (u32 slot = 0; slot < run->slots_made; ++slot)
+          if (run->entry(slot).format.in_use()) bytes += run->entry(slot).format.bytes();
+        if (!run->in_bin.linked()) continue;
+        in_bins++;
+        free_units += run->free_units;
       }
+      const Bins &bins = bins_[client][kind];
+      if (bins.runs != in_bins || bins.free_units != free_units) return 118;
     }
     if (account_frames != account.frames || ephemeral_frames != account.ephemeral_frames) return 112;
     frames += account_frames;
   }
-  if (frames != budget_.frames) return 113;
+  if (frames != budget_.frames || on_their_way_) return 113;
   if (entries != entries_ || bytes != bytes_stored_ || runs != runs_) return 114;
   return 0;
 }
@@ -474,9 +567,13 @@ static void hold(void *pam, unsigned long long pampd) { store_of(pam).hold(Pampd
 static int get_data(void *pam, unsigned long long pampd, void *data) {
   return to_abi(store_of(pam).get_data(Pampd{pampd}, data));
 }
+static void release(void *pam, unsigned long long pampd) { store_of(pam).release(Pampd{pampd}); }
 static void free(void *pam, unsigned long long pampd) { store_of(pam).free(Pampd{pampd}); }
 static unsigned long long shrink(void *pam, unsigned long long frames) {
   return store_of(pam).shrink(frames);
+}
+static unsigned long long compact(void *pam, unsigned long long frames) {
+  return store_of(pam).compact(frames);
 }
 static void set_limit(void *pam, unsigned long long frames) { store_of(pam).set_limit(frames); }
 static void set_client(void *pam, unsigned int client, unsigned int weight,
@@ -485,9 +582,9 @@ static void set_client(void *pam, unsigned int client, unsigned int weight,
 }
 static void usage(void *pam, tmem_usage *usage) { store_of(pam).usage(*usage); }
 
-static constexpr tmem_pam_ops kOps = {sizeof(tmem_pam_ops), 0,    start,  stop,      create,
-                                      hold,                 get_data, free, shrink, set_limit,
-                                      set_client,           usage};
+static constexpr tmem_pam_ops kOps = {sizeof(tmem_pam_ops), 0,    start,  stop,    create,
+                                      hold,                 release, get_data, free, shrink,
+                                      compact,              set_limit, set_client, usage};
 
 }  // namespace compressed_pam
 

@@ -37,6 +37,7 @@ class PlainStore {
     __builtin_memcpy(page, page_of(pampd)->frame, kPageBytes);
   }
 
+  // One reference less: a holder's, or the index's.
   void free(Pampd pampd) {
     PlainPage *plain = page_of(pampd);
     {
@@ -239,10 +240,13 @@ static int get_data(void *pam, unsigned long long pampd, void *data) {
   store_of(pam).get_data(Pampd{pampd}, data);
   return TMEM_OK;
 }
+static void release(void *pam, unsigned long long pampd) { store_of(pam).free(Pampd{pampd}); }
 static void free(void *pam, unsigned long long pampd) { store_of(pam).free(Pampd{pampd}); }
 static unsigned long long shrink(void *pam, unsigned long long frames) {
   return store_of(pam).shrink(frames);
 }
+// A page has a frame of its own: there are no holes.
+static unsigned long long compact(void *, unsigned long long) { return 0; }
 static void set_limit(void *pam, unsigned long long frames) { store_of(pam).set_limit(frames); }
 static void set_client(void *pam, unsigned int client, unsigned int weight,
                        unsigned long long limit_frames) {
@@ -250,9 +254,9 @@ static void set_client(void *pam, unsigned int client, unsigned int weight,
 }
 static void usage(void *pam, tmem_usage *usage) { store_of(pam).usage(*usage); }
 
-static constexpr tmem_pam_ops kOps = {sizeof(tmem_pam_ops), 0,    start,  stop,      create,
-                                      hold,                 get_data, free, shrink, set_limit,
-                                      set_client,           usage};
+static constexpr tmem_pam_ops kOps = {sizeof(tmem_pam_ops), 0,    start,  stop,    create,
+                                      hold,                 release, get_data, free, shrink,
+                                      compact,              set_limit, set_client, usage};
 
 }  // namespace plain_pam
 

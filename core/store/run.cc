@@ -3,96 +3,116 @@
 
 namespace tmem {
 
-u32 Run::place(EntryFormat format) {
+u32 Run::place(u32 back_reference, EntryFormat format) {
   const u32 units = format.units();
-  if (!fits_at_tail(units)) pack();
   TMEM_ASSERT(fits_at_tail(units) && !full_directory());
-  const u32 slot = lowest_bit(~used_slots);
-  used_slots |= u64{1} << slot;
-  unit_of[slot] = tail;
-  format_of[slot] = format;
+  free_units = static_cast<u16>(free_units - units_with_slot(units));
+  u32 slot = free_slot;
+  if (slot == kNoSlot)
+    slot = slots_made++;
+  else
+    free_slot = entry(slot).unit;
+  entry(slot) = {back_reference, tail, format};
   tail = static_cast<u16>(tail + units);
-  free_units = static_cast<u16>(free_units - units);
+  entries++;
   return slot;
 }
 
 void Run::remove(u32 slot) {
-  const u32 units = format_of[slot].units();
-  used_slots &= ~(u64{1} << slot);
+  Entry &gone = entry(slot);
+  const u32 units = gone.format.units();
   free_units = static_cast<u16>(free_units + units);
-  if (unit_of[slot] + units == tail) tail = unit_of[slot];
-  if (empty()) tail = 0;
+  if (gone.unit + units == tail) tail = gone.unit;
+  gone = {0, free_slot, EntryFormat()};
+  free_slot = static_cast<u16>(slot);
+  if (--entries == 0) {
+    // The directory goes too.
+    free_units = kUnitsPerRun;
+    tail = slots_made = 0;
+    free_slot = kNoSlot;
+  }
 }
 
 void Run::reset() {
-  TMEM_ASSERT(empty() && pins == 0);
-  free_units = kUnitsPerRun;
-  tail = 0;
-  evicting = false;
+  TMEM_ASSERT(empty() && !pins.any());
+  on_its_way = 0;
 }
 
-// At most 64 entries, most often about eight: insertion sort by place, then slide.
-void Run::pack() {
-  TMEM_ASSERT(pins == 0);
+// Most often about twenty entries, at most 256: Shell's sort by place, with
+// Ciura's gaps, then slide.
+bool Run::pack() {
   u8 order[kSlotsPerRun];
   u32 count = 0;
-  for (u64 left = used_slots; left; left &= left - 1) {
-    const u8 slot = static_cast<u8>(lowest_bit(left));
-    u32 at = count++;
-    for (; at > 0 && unit_of[order[at - 1]] > unit_of[slot]; --at) order[at] = order[at - 1];
-    order[at] = slot;
+  for (u32 slot = 0; slot < slots_made; ++slot) {
+    if (!entry(slot).in_use()) continue;
+    if (!is_sane(slot)) return false;
+    order[count++] = static_cast<u8>(slot);
   }
+  if (!pins.begin_move()) return false;
+  static constexpr u8 kGaps[] = {132, 57, 23, 10, 4, 1};
+  for (const u32 gap : kGaps)
+    for (u32 i = gap; i < count; ++i) {
+      const u8 slot = order[i];
+      u32 at = i;
+      for (; at >= gap && entry(order[at - gap]).unit > entry(slot).unit; at -= gap)
+        order[at] = order[at - gap];
+      order[at] = slot;
+    }
   u32 to = 0;
   for (u32 i = 0; i < count; ++i) {
-    const u32 slot = order[i];
-    const u32 units = format_of[slot].units();
-    move(unit_of[slot], to, units);
-    unit_of[slot] = static_cast<u16>(to);
+    Entry &moved = entry(order[i]);
+    const u32 units = moved.format.units();
+    if (moved.unit != to) move(*this, moved.unit, to, units);
+    moved.unit = static_cast<u16>(to);
     to += units;
   }
   tail = static_cast<u16>(to);
+  pins.end_move();
+  return true;
 }
 
-// Towards the front, piece by piece, none of which crosses a frame at either end.
-void Run::move(u32 from_unit, u32 to_unit, u32 units) {
-  if (from_unit == to_unit) return;
+// Piece by piece, none of which crosses a frame at either end; within one run
+// towards the front.
+void Run::move(const Run &from_run, u32 from_unit, u32 to_unit, u32 units) {
   while (units) {
     const u32 from_room = kUnitsPerFrame - from_unit % kUnitsPerFrame;
     const u32 to_room = kUnitsPerFrame - to_unit % kUnitsPerFrame;
     const u32 piece = min(units, min(from_room, to_room));
-    __builtin_memmove(address(to_unit), address(from_unit), piece * kUnitBytes);
+    __builtin_memmove(address(to_unit), from_run.address(from_unit), piece * kUnitBytes);
     from_unit += piece;
     to_unit += piece;
     units -= piece;
   }
 }
 
+void Run::copy(u32 slot, const Run &other, u32 from) {
+  move(other, other.entry(from).unit, entry(slot).unit, entry(slot).format.units());
+}
+
 bool Run::crosses(u32 slot) const {
-  // Data begins one unit after the header, which may be the next frame's first.
-  const u32 first = (unit_of[slot] + 1) * kUnitBytes;
-  return first / kPageBytes != (first + format_of[slot].bytes() - 1) / kPageBytes;
+  const u32 first = data_byte(slot);
+  return first / kPageBytes != (first + entry(slot).format.bytes() - 1) / kPageBytes;
 }
 
 const u8 *Run::data(u32 slot, void *bounce) const {
-  const u32 unit = unit_of[slot] + 1u;
-  const u32 bytes = format_of[slot].bytes();
-  if (!crosses(slot)) return address(unit);
-  const u32 head = (kUnitsPerFrame - unit % kUnitsPerFrame) * kUnitBytes;
+  const u32 first = data_byte(slot);
+  if (!crosses(slot)) return byte_address(first);
+  const u32 head = kPageBytes - first % kPageBytes;
   u8 *copy = static_cast<u8 *>(bounce);
-  __builtin_memcpy(copy, address(unit), head);
-  __builtin_memcpy(copy + head, address(unit + head / kUnitBytes), bytes - head);
+  __builtin_memcpy(copy, byte_address(first), head);
+  __builtin_memcpy(copy + head, byte_address(first + head), entry(slot).format.bytes() - head);
   return copy;
 }
 
-void Run::write_data(u32 slot, const void *from) {
-  const u32 bytes = format_of[slot].bytes();
+void Run::write(u32 slot, u32 checksum, const void *from) {
+  const EntryFormat format = entry(slot).format;
+  if (format.has_checksum()) *reinterpret_cast<u32 *>(address(entry(slot).unit)) = checksum;
+  const u32 first = data_byte(slot);
+  const u32 bytes = format.bytes();
+  const u32 head = min(bytes, kPageBytes - first % kPageBytes);
   const u8 *source = static_cast<const u8 *>(from);
-  const u32 unit = unit_of[slot] + 1u;
-  const u32 room = (kUnitsPerFrame - unit % kUnitsPerFrame) * kUnitBytes;
-  const u32 head = min(bytes, room);
-  __builtin_memcpy(address(unit), source, head);
-  if (head < bytes)
-    __builtin_memcpy(address(unit + head / kUnitBytes), source + head, bytes - head);
+  __builtin_memcpy(byte_address(first), source, head);
+  if (head < bytes) __builtin_memcpy(byte_address(first + head), source + head, bytes - head);
 }
 
 }  // namespace tmem

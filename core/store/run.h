@@ -1,61 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0
-// A run: four page frames that are one space of 16 KiB for compressed pages.
+// A run: eight page frames that are one space of 32 KiB for compressed pages.
 //
-//   frame 0           frame 1           frame 2           frame 3
-//   ┌───────┬────────┬┴───┬────┬───────┬┴─────┬──────────┬┴────────────────┐
-//   │ entry │ entry  │ entry   │ hole  │ entry│  entry   │      free       │
-//   └───────┴────────┴─────────┴───────┴──────┴──────────┴─────────────────┘
-//   units of 16 bytes, 1024 of them                      ^ tail
+//   frame 0           frame 1                         frame 7
+//   ┌───────┬────────┬┴───┬────┬───────┬───    ───┬───┴───────────┬─────────┐
+//   │ entry │ entry  │ entry   │ hole  │ entry  ..│     free      │  2 1 0  │
+//   └───────┴────────┴─────────┴───────┴───    ───┴───────────────┴─────────┘
+//   units of 8 bytes, 4096 of them                ^ tail            directory
 //
-//   entry = header (16 bytes, never across a frame) + data, rounded up to units
-//
-// An entry may cross from one frame to the next, so that little is lost at
-// frame ends; its data is then copied through a bounce page on the way out.
-// The run's descriptor has a directory of 64 slots with the unit each entry
-// begins at, and a pampd is (address of the run | slot). So entries can be
-// packed together when holes must be joined, and no pampd changes: the slotted
-// page of data bases. Nobody may be reading or writing in the run meanwhile:
-// whoever copies without the store's lock pins the run.
+// Entries grow from the front, and the directory, one unit for each of them,
+// from the end: an entry costs what it needs, whether it is of eight bytes or
+// of a page. An entry may cross from one frame to the next, so that little is
+// lost at frame ends; its data is then copied through a bounce page on the way
+// out. It is the slotted page of data bases: a pampd is the run's address and
+// a slot number, so entries can be packed together when holes must be joined,
+// and no pampd changes.
 //
 // A run holds pages of one client and one kind only. That is what lets
 // eviction free whole frames: an ephemeral run has nothing in it that must stay.
+//
+// Pins keep entries where they are. Whoever reads or writes data without the
+// store's lock has a pin on the run; an entry that is freed while anybody has
+// is doomed, and goes when the last pin does.
 #ifndef TMEM_CORE_STORE_RUN_H
 #define TMEM_CORE_STORE_RUN_H
 
+#include "../base/atomic.h"
 #include "../base/list.h"
 #include "../base/outcome.h"
 
 namespace tmem {
 
-inline constexpr u32 kFramesPerRun = 4;
-inline constexpr u32 kUnitBytes = 16;
+inline constexpr u32 kFramesPerRun = 8;
+inline constexpr u32 kUnitBytes = 8;
 inline constexpr u32 kUnitsPerFrame = kPageBytes / kUnitBytes;
 inline constexpr u32 kUnitsPerRun = kFramesPerRun * kUnitsPerFrame;
-inline constexpr u32 kSlotsPerRun = 64;
+// Their directory lies in the last frame, and packing sorts them in a few µs.
+inline constexpr u32 kSlotsPerRun = 256;
 
-// In front of each entry's data.
-struct EntryHeader {
-  u64 back_reference;
-  u32 checksum;
-  u32 references;
-};
-static_assert(sizeof(EntryHeader) == kUnitBytes);
-
-// How an entry is stored, in 16 bits of the run's directory. It is kept apart
-// from the data, so that a damaged frame cannot make us read or move too much.
+// How an entry is stored, in 16 bits.
 class EntryFormat {
  public:
-  EntryFormat() = default;
+  constexpr EntryFormat() : bits_(0) {}
   static constexpr EntryFormat compressed(u32 bytes) { return EntryFormat(bytes); }
   static constexpr EntryFormat raw() { return EntryFormat(kPageBytes); }
   static constexpr EntryFormat same_filled() { return EntryFormat(sizeof(u64) | kSameFilled); }
   constexpr EntryFormat with_checksum() const { return EntryFormat(bits_ | kHasChecksum); }
 
+  constexpr bool in_use() const { return bits_ != 0; }
   constexpr u32 bytes() const { return bits_ & kBytes; }
   constexpr bool is_raw() const { return bytes() == kPageBytes; }
   constexpr bool is_same_filled() const { return bits_ & kSameFilled; }
   constexpr bool has_checksum() const { return bits_ & kHasChecksum; }
-  constexpr u32 units() const { return 1 + (bytes() + kUnitBytes - 1) / kUnitBytes; }
+  // The checksum, if there is one, stands in front of the data.
+  constexpr u32 checksum_bytes() const { return has_checksum() ? sizeof(u32) : 0; }
+  constexpr u32 units() const { return (checksum_bytes() + bytes() + kUnitBytes - 1) / kUnitBytes; }
 
  private:
   constexpr explicit EntryFormat(u32 bits) : bits_(static_cast<u16>(bits)) {}
@@ -67,55 +65,148 @@ class EntryFormat {
 };
 static_assert(sizeof(EntryFormat) == 2 && EntryFormat::raw().bytes() == kPageBytes);
 
-struct alignas(64) Run {
-  void *frames[kFramesPerRun];
-  ListNode in_account;      // a list of the budget's; not linked while being evicted
-  ListNode in_bin;          // runs with about as much free space
-  u64 used_slots = 0;       // a bit for each slot that has an entry
-  u32 pins = 0;             // copies under way, in or out: entries must not move
-  u16 free_units = kUnitsPerRun;
-  u16 tail = 0;             // all units from here on are free
-  u8 client = 0;
-  bool persistent = false;
-  bool evicting = false;    // takes no new entry; not on any list
-  u8 bin = 0;
-  u16 unit_of[kSlotsPerRun];
-  EntryFormat format_of[kSlotsPerRun];
+// One unit of the directory. Who has a pin may read unit and format of the entry
+// that he owns or holds; the rest is guarded by the store's lock.
+struct Entry {
+  // No back reference is all ones: the index has no eighth chain in a bucket.
+  static constexpr u32 kDoomed = ~u32{0};
 
-  bool empty() const { return used_slots == 0; }
-  bool full_directory() const { return used_slots == ~u64{0}; }
-  EntryHeader &header(u32 slot) const {
-    return *reinterpret_cast<EntryHeader *>(address(unit_of[slot]));
+  bool in_use() const { return format.in_use(); }
+  bool is_doomed() const { return back_reference == kDoomed; }
+
+  u32 back_reference;  // or kDoomed
+  u16 unit;            // where it begins; of a free slot: the next free one
+  EntryFormat format;  // of a free slot: not in_use()
+};
+static_assert(sizeof(Entry) == kUnitBytes);
+
+// How many copy into or out of the run without the store's lock, and what that delays.
+class Pins {
+ public:
+  // Takes a pin without the store's lock. False: entries are being moved; take the
+  // lock, under which nothing moves, and use pin_locked.
+  bool try_pin() {
+    u32 state = state_.load_relaxed();
+    do {
+      if (state & kMoving) return false;
+    } while (!state_.compare_exchange(state, state + 1));
+    return true;
   }
+  // Gives a pin back. False: something waits for it; take the lock and use unpin_locked.
+  bool try_unpin() {
+    u32 state = state_.load_relaxed();
+    do {
+      TMEM_ASSERT((state & kCount) != 0);
+      if (state & kDoomed) return false;
+    } while (!state_.compare_exchange(state, state - 1));
+    return true;
+  }
+
+  // The rest is called under the store's lock.
+  void pin_locked() { static_cast<void>(state_.fetch_add_relaxed(1)); }
+  // True: it was the last, and there are doomed entries.
+  bool unpin_locked() { return state_.fetch_sub_release(1) == (kDoomed | 1); }
+  bool any() const { return (state_.load_acquire() & kCount) != 0; }
+  // True: somebody has a pin, and whoever has it last will see that there are doomed entries.
+  bool doom() {
+    u32 state = state_.load_acquire();
+    do {
+      if ((state & kCount) == 0) return false;
+    } while (!state_.compare_exchange(state, state | kDoomed));
+    return true;
+  }
+  // After unpin_locked said true: the doomed may go. False: there is a new pin, whose holder will see to it.
+  bool end_doom() {
+    u32 doomed = kDoomed;
+    return state_.compare_exchange(doomed, 0);
+  }
+  // Keeps everybody from taking a pin without the lock; false if somebody has one.
+  bool begin_move() {
+    u32 none = 0;
+    return state_.compare_exchange(none, kMoving);
+  }
+  void end_move() { state_.store_release(0); }
+
+ private:
+  static constexpr u32 kMoving = u32{1} << 31;
+  static constexpr u32 kDoomed = u32{1} << 30;
+  static constexpr u32 kCount = kDoomed - 1;
+
+  Atomic<u32> state_;
+};
+
+struct alignas(8) Run {
+  void *frames[kFramesPerRun];
+  ListNode in_account;  // a list of the budget's; not linked while the run is on its way
+  ListNode in_bin;      // runs with about as much free space
+  Pins pins;
+  u16 free_units = kUnitsPerRun;  // neither data nor directory
+  u16 tail = 0;                   // all units from here to the directory are free
+  u16 slots_made = 0;             // the directory's length
+  u16 free_slot = kNoSlot;        // first of the free ones in it
+  u16 entries = 0;
+  u16 client : 4 = 0;
+  u16 bin : 7 = 0;
+  u16 persistent : 1 = 0;
+  u16 on_its_way : 1 = 0;  // being emptied: takes no new entry, is on no list
+
+  static constexpr u16 kNoSlot = 0xffff;
+
+  bool empty() const { return entries == 0; }
   u8 *address(u32 unit) const {
     return static_cast<u8 *>(frames[unit / kUnitsPerFrame]) + unit % kUnitsPerFrame * kUnitBytes;
   }
+  Entry &entry(u32 slot) const {
+    return *reinterpret_cast<Entry *>(address(kUnitsPerRun - 1 - slot));
+  }
+  // Whether what the directory says of the slot can be true: the frames may have been damaged.
+  bool is_sane(u32 slot) const {
+    const Entry &of_slot = entry(slot);
+    return of_slot.format.bytes() - 1u < kPageBytes &&
+           of_slot.unit + of_slot.format.units() <= kUnitsPerRun;
+  }
 
+  bool full_directory() const { return free_slot == kNoSlot && slots_made == kSlotsPerRun; }
+  // Units that an entry of @units takes, its place in the directory included.
+  u32 units_with_slot(u32 units) const { return units + (free_slot == kNoSlot); }
+  bool fits_at_tail(u32 units) const {
+    return tail + units_with_slot(units) + slots_made <= kUnitsPerRun;
+  }
   // Can an entry of so many units be placed, perhaps after pack()?
   bool has_room(u32 units) const {
-    return !full_directory() && units <= free_units && (fits_at_tail(units) || pins == 0);
+    return !full_directory() && units_with_slot(units) <= free_units &&
+           (fits_at_tail(units) || !pins.any());
   }
-  bool fits_at_tail(u32 units) const { return tail + units <= kUnitsPerRun; }
 
-  // Reserves a slot and units at the tail; the caller writes the header and the data.
-  u32 place(EntryFormat format);
+  // Reserves a slot and units at the tail; the caller writes the data. There is room there.
+  u32 place(u32 back_reference, EntryFormat format);
   // Forgets the slot's entry.
   void remove(u32 slot);
-  // Moves all entries to the front, in their order. No pins.
-  void pack();
+  // Moves all entries to the front, in their order. False: somebody has a pin, or
+  // the directory cannot be trusted; nothing has moved.
+  bool pack();
   // Back to a fresh run of the same frames.
   void reset();
 
+  u32 checksum(u32 slot) const { return *reinterpret_cast<u32 *>(address(entry(slot).unit)); }
   // The entry's data: in place if it is in one frame, else copied to @bounce.
   const u8 *data(u32 slot, void *bounce) const;
   // Whether data() would need the bounce page.
   bool crosses(u32 slot) const;
-  void write_data(u32 slot, const void *from);
+  void write(u32 slot, u32 checksum, const void *from);
+  // All of @other's entry @from, data and checksum, into @slot, of the same format.
+  void copy(u32 slot, const Run &other, u32 from);
 
  private:
-  void move(u32 from_unit, u32 to_unit, u32 units);
+  u32 data_byte(u32 slot) const {
+    return entry(slot).unit * kUnitBytes + entry(slot).format.checksum_bytes();
+  }
+  u8 *byte_address(u32 byte) const {
+    return static_cast<u8 *>(frames[byte / kPageBytes]) + byte % kPageBytes;
+  }
+  void move(const Run &from_run, u32 from_unit, u32 to_unit, u32 units);
 };
-static_assert(sizeof(Run) == 384);
+static_assert(sizeof(Run) == 112);
 
 }  // namespace tmem
 

@@ -69,14 +69,15 @@ SCENARIO(references_balance)
 			EXPECT_EQUAL(env, get_data(env, pool, i % 3, i / 6, CONTENT_TEXT, i), TMEM_OK);
 			if (i % 7 == 0)
 				flush_page(env, pool, i % 3, i / 6);
-			EXPECT_EQUAL(env, pam->creates + pam->holds, pam->frees + pam->live);
+			EXPECT_EQUAL(env, pam->creates + pam->holds, pam->frees + pam->releases + pam->live);
 		}
 		flush_object(env, pool, 1);
-		EXPECT_EQUAL(env, pam->creates + pam->holds, pam->frees + pam->live);
+		EXPECT_EQUAL(env, pam->creates + pam->holds, pam->frees + pam->releases + pam->live);
 		EXPECT_EQUAL(env, tmem_destroy_pool(env->client, pool), TMEM_OK);
 		EXPECT_EQUAL(env, pam->live, 0);
 	}
-	EXPECT_EQUAL(env, pam->creates + pam->holds, pam->frees);
+	EXPECT_EQUAL(env, pam->creates, pam->frees);
+	EXPECT_EQUAL(env, pam->holds, pam->releases);
 	EXPECT_EQUAL(env, pam->creates, 40 * POOL_FLAVOURS);
 	tmem_host_stats(env->host, &stats);
 	EXPECT(env, stats.pages.puts_replaced > 30);
@@ -350,6 +351,8 @@ SCENARIO(policy_is_forwarded)
 	pam->shrink_answer = 3;
 	EXPECT_EQUAL(env, tmem_shrink(env->host, 17), 3);
 	EXPECT_EQUAL(env, pam->shrink_asked, 17);
+	EXPECT_EQUAL(env, tmem_compact(env->host, 23), 0);
+	EXPECT_EQUAL(env, pam->compact_asked, 23);
 	tmem_host_stats(env->host, &stats);
 	EXPECT_EQUAL(env, stats.usage.frames_limit, ENGINE_FRAMES_DEFAULT / 2);
 	EXPECT_EQUAL(env, stats.clients, 1);

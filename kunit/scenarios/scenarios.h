@@ -88,7 +88,9 @@ extern "C" {
 	X(admission_thresholds)                                                                    \
 	X(checksum_may_be_switched)                                                                \
 	X(holes_are_used_again)                                                                    \
-	X(packing_is_dense)
+	X(packing_is_dense)                                                                        \
+	X(compaction_loses_nothing)                                                                \
+	X(holes_make_room_for_persistent_pages)
 
 #define SCENARIOS_SAME_FILLED(X)                                                                   \
 	X(same_filled_persistent_pages_use_no_frame)                                               \
@@ -389,10 +391,11 @@ struct test_pam {
 	void (*on_free)(struct test_pam *pam, unsigned long long pampd);
 	void *argument;
 
-	long long starts, stops, creates, holds, gets, frees;
+	long long starts, stops, creates, holds, releases, gets, frees;
 	long long live;				/* slots taken */
 	long long misuses;			/* calls with a pampd that is not live */
 	unsigned long long shrink_asked;	/* frames, last call */
+	unsigned long long compact_asked;
 	unsigned long long shrink_answer;
 	unsigned long long limit_frames;	/* of set_limit, last call */
 	long long limits_set;

@@ -249,3 +249,90 @@ SCENARIO(packing_is_dense)
 	EXPECT(env, stats.usage.bytes_stored * 100 >= stats.usage.frames * TMEM_PAGE_BYTES * 85);
 	engine_stop(env);
 }
+
+/* Half of the pages go, at random; what is left moves together, and every byte of it is there. */
+SCENARIO(compaction_loses_nothing)
+{
+	enum { pages = 3000 };
+	struct tmem_host_stats before, after;
+	unsigned int flavour, i, left;
+	unsigned long long freed, seed;
+	int pool;
+
+	if (!engine_start(env, NULL, 0))
+		return;
+	for (flavour = 0; flavour < POOL_FLAVOURS; flavour++) {
+		pool = new_pool(env, pool_flavours[flavour]);
+		for (i = 0; i < pages; i++)
+			EXPECT_EQUAL(env, put_data(env, pool, i % 7, i, i % 2 ? CONTENT_TEXT : CONTENT_PATTERN, i), TMEM_OK);
+		seed = flavour;
+		left = pages;
+		for (i = 0; i < pages; i++)
+			if (scenario_hash(i ^ seed << 20) & 1) {
+				EXPECT_EQUAL(env, flush_page(env, pool, i % 7, i), TMEM_OK);
+				left--;
+			}
+		tmem_host_stats(env->host, &before);
+		/* No more than is asked for, but for the rest of a run. */
+		freed = tmem_compact(env->host, 1);
+		EXPECT(env, freed >= 1 && freed <= 8);
+		freed += tmem_compact(env->host, ~0ULL);
+		EXPECT_EQUAL(env, tmem_compact(env->host, ~0ULL), 0);
+		ENGINE_CHECK(env);
+		tmem_host_stats(env->host, &after);
+		EXPECT_EQUAL(env, after.usage.entries, left);
+		EXPECT_EQUAL(env, after.usage.bytes_stored, before.usage.bytes_stored);
+		EXPECT_EQUAL(env, before.usage.frames - after.usage.frames, freed);
+		EXPECT_EQUAL(env, after.usage.frames_compacted - before.usage.frames_compacted, freed);
+		EXPECT(env, after.usage.entries_moved > before.usage.entries_moved);
+		EXPECT_EQUAL(env, after.usage.frames, injector.live_frames);
+		EXPECT_EQUAL(env, after.pages.pages_evicted, 0);
+		/* What is left fills nine tenths of its frames. */
+		EXPECT(env, after.usage.bytes_stored * 10 >= after.usage.frames * TMEM_PAGE_BYTES * 9);
+		for (i = 0; i < pages; i++)
+			EXPECT_EQUAL(env, get_data(env, pool, i % 7, i, i % 2 ? CONTENT_TEXT : CONTENT_PATTERN, i),
+				     scenario_hash(i ^ seed << 20) & 1 ? TMEM_NOT_FOUND : TMEM_OK);
+		EXPECT_EQUAL(env, tmem_destroy_pool(env->client, pool), TMEM_OK);
+	}
+	engine_stop(env);
+}
+
+/* In a full store, holes that are too small each by itself make room together, though nothing can be evicted. */
+SCENARIO(holes_make_room_for_persistent_pages)
+{
+	struct tmem_host_stats stats;
+	unsigned int stored, more = 0, i;
+	struct tmem_oid oid = oid_of(1);
+	int pool, result;
+
+	if (!engine_start(env, NULL, 1280))
+		return;
+	pool = new_pool(env, TMEM_POOL_PERSISTENT);
+	for (stored = 0;; stored++) {
+		content_fill(env->page, CONTENT_TEXT, stored);
+		result = tmem_put(env->client, pool, &oid, stored, env->page);
+		if (result)
+			break;
+	}
+	EXPECT_EQUAL(env, result, TMEM_REFUSED_BUDGET);
+	for (i = 0; i < stored; i += 10)
+		EXPECT_EQUAL(env, flush_page(env, pool, 1, i), TMEM_OK);
+	for (i = 0; i < stored; i++) {
+		content_fill(env->page, CONTENT_RANDOM, i);
+		if (tmem_put(env->client, pool, &oid, stored + i, env->page))
+			break;
+		more++;
+	}
+	tmem_host_stats(env->host, &stats);
+	EXPECT(env, stats.usage.frames <= stats.usage.frames_limit);
+	EXPECT(env, stats.usage.frames_compacted > 0);
+	/* A tenth of the frames became free, and a raw page takes little more than one. */
+	EXPECT(env, more >= stats.usage.frames_limit / 20);
+	ENGINE_CHECK(env);
+	for (i = 0; i < stored; i++)
+		if (i % 10)
+			EXPECT_EQUAL(env, get_data(env, pool, 1, i, CONTENT_TEXT, i), TMEM_OK);
+	for (i = 0; i < more; i++)
+		EXPECT_EQUAL(env, get_data(env, pool, 1, stored + i, CONTENT_RANDOM, i), TMEM_OK);
+	engine_stop(env);
+}

@@ -89,6 +89,21 @@ static void test_pam_hold(void *context, unsigned long long pampd)
 		add_shared(&slot->references, 1);
 }
 
+/* The page is gone when it is freed and nobody holds it: both end one reference. */
+static void test_pam_drop(struct test_pam *pam, struct test_pam_slot *slot)
+{
+	if (slot && add_shared(&slot->references, -1) == 0)
+		add_shared(&pam->live, -1);
+}
+
+static void test_pam_release(void *context, unsigned long long pampd)
+{
+	struct test_pam *pam = context;
+
+	add_shared(&pam->releases, 1);
+	test_pam_drop(pam, decode(pam, pampd));
+}
+
 static int test_pam_get_data(void *context, unsigned long long pampd, void *data)
 {
 	struct test_pam *pam = context;
@@ -108,13 +123,11 @@ static int test_pam_get_data(void *context, unsigned long long pampd, void *data
 static void test_pam_free(void *context, unsigned long long pampd)
 {
 	struct test_pam *pam = context;
-	struct test_pam_slot *slot = decode(pam, pampd);
 
 	add_shared(&pam->frees, 1);
 	if (pam->on_free)
 		pam->on_free(pam, pampd);
-	if (slot && add_shared(&slot->references, -1) == 0)
-		add_shared(&pam->live, -1);
+	test_pam_drop(pam, decode(pam, pampd));
 }
 
 static unsigned long long test_pam_shrink(void *context, unsigned long long frames)
@@ -123,6 +136,14 @@ static unsigned long long test_pam_shrink(void *context, unsigned long long fram
 
 	pam->shrink_asked = frames;
 	return pam->shrink_answer;
+}
+
+static unsigned long long test_pam_compact(void *context, unsigned long long frames)
+{
+	struct test_pam *pam = context;
+
+	pam->compact_asked = frames;
+	return 0;
 }
 
 static void test_pam_set_limit(void *context, unsigned long long frames)
@@ -163,9 +184,11 @@ static const struct tmem_pam_ops ops = {
 	.stop = test_pam_stop,
 	.create = test_pam_create_page,
 	.hold = test_pam_hold,
+	.release = test_pam_release,
 	.get_data = test_pam_get_data,
 	.free = test_pam_free,
 	.shrink = test_pam_shrink,
+	.compact = test_pam_compact,
 	.set_limit = test_pam_set_limit,
 	.set_client = test_pam_set_client,
 	.usage = test_pam_usage,

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+// Compaction: runs are emptied without losing a page.
+//
+//   emptiest run           fullest that has room        index
+//   ┌─────┬──────┬──┐      ┌───┬──────┬───┬────┐
+//   │  A  │ hole │ B│  ──► │   │  A'  │   │    │        A ──► A', then A goes
+//   └─────┴──────┴──┘      └───┴──────┴───┴────┘
+//
+// An entry is copied first and published after, by its back reference and only
+// if the index still holds the old pampd; whoever reads the old copy has its
+// run pinned, and that entry goes when he has done. So a get meets the page
+// here or there, never nowhere, and nobody waits for a move.
+#include "compressed.h"
+
+namespace tmem {
+
+// The emptiest run of the client and kind, if the holes of the others take what it has.
+Run *CompressedStore::choose_sparse_locked(u32 client, bool persistent) {
+  const Bins &bins = bins_[client][persistent];
+  for (u32 group = kBins / 64; group-- > 0;) {
+    if (!bins.filled[group]) continue;
+    Run *run = bins.bin[group * 64 + highest_bit(bins.filled[group])].front();
+    const u32 used = kUnitsPerRun - run->free_units;
+    return bins.free_units - run->free_units >= used ? run : nullptr;
+  }
+  return nullptr;
+}
+
+// One entry of a run on its way. False: there is no room for it elsewhere.
+bool CompressedStore::move_entry(Run &run, u32 slot, const Request &request) {
+  Place to;
+  {
+    Guard guard(lock_);
+    // It may have been freed meanwhile; its slot is not used again.
+    if (!run.entry(slot).in_use() || run.entry(slot).is_doomed()) return true;
+    const Maybe<Place> place = place_locked(request);
+    if (!place) return false;
+    to = *place;
+  }
+  to.run->copy(to.slot, run, slot);
+  const bool moved = engine_.move(BackReference{request.back_reference}, pampd_of(run, slot),
+                                  pampd_of(*to.run, to.slot));
+  {
+    // No run is emptied by that: one is on its way, the other has our pin, with
+    // which a copy that nobody has seen goes.
+    Guard guard(lock_);
+    entries_moved_ += moved;
+    static_cast<void>(moved ? drop_locked(run, slot) : drop_locked(*to.run, to.slot));
+  }
+  unpin(*to.run);
+  return true;
+}
+
+Run *CompressedStore::compact_run(u32 client, bool persistent) {
+  Run *run;
+  u32 cursor = 0;
+  Batch batch;
+  {
+    Guard guard(lock_);
+    run = choose_sparse_locked(client, persistent);
+    if (!run) return nullptr;
+    set_out_locked(*run);
+    next_batch(*run, &cursor, batch);
+  }
+  bool room = true;
+  for (;;) {
+    for (u32 i = 0; i < batch.count && room; ++i)
+      room = move_entry(*run, batch.slots[i],
+                        {client, persistent, batch.back_references[i], batch.formats[i]});
+    Guard guard(lock_);
+    if (room) next_batch(*run, &cursor, batch);
+    if (room && batch.count) continue;
+    if (!arrive_locked(*run, true)) return nullptr;
+    frames_compacted_ += kFramesPerRun;
+    return run;
+  }
+}
+
+u64 CompressedStore::compact(u64 frames) {
+  u64 freed = 0;
+  for (u32 client = 0; client < TMEM_CLIENTS_MAX; ++client)
+    for (u32 kind = 0; kind < 2; ++kind)
+      while (freed < frames) {
+        Run *run = compact_run(client, kind == 0);
+        if (!run) break;
+        free_run(run);
+        freed += kFramesPerRun;
+      }
+  return freed;
+}
+
+// Holes are worth the copying when they are a quarter of all there is; an eighth stays.
+u64 CompressedStore::compactable() {
+  Guard guard(lock_);
+  u64 holes = 0;
+  for (const auto &of_client : bins_)
+    for (const Bins &bins : of_client) holes += bins.free_units;
+  const u64 all = runs_ * kUnitsPerRun;
+  return holes * 4 > all ? (holes - all / 8) / kUnitsPerFrame : 0;
+}
+
+}  // namespace tmem
