@@ -124,6 +124,13 @@
 #define tmem_add_wait_queue(page, entry) add_page_wait_queue(page, entry)
 #endif
 
+/* A clock in ns, with interrupts off too. The scheduler's counts ticks on User Mode Linux; this one asks the host. */
+#if IS_ENABLED(CONFIG_UML)
+#define tmem_clock_ns() ktime_get_mono_fast_ns()
+#else
+#define tmem_clock_ns() local_clock()
+#endif
+
 /* 2022-10, 6.0: register_shrinker() takes a name. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 0, 0)
 #define TMEM_SHRINKER_NAMED

@@ -7,6 +7,7 @@
  *   tunables       "name value" lines
  *   page_cache     "name value" lines: what the redirected page-cache functions
  *                  saw and did (glue/page_cache.h); empty with other hooks
+ *   locks          (TMEM_LOCK_STATS builds) how long locks are held: lock_stats.h
  *   corrupt_next   (TMEM_DEBUG builds) write N: the next N pages that are
  *                  stored get one bit flipped, to see what a bad RAM cell does
  *
@@ -20,6 +21,7 @@
 #include <linux/seq_file.h>
 
 #include "glue.h"
+#include "lock_stats.h"
 
 static struct dentry *directory;
 
@@ -116,6 +118,7 @@ void tmem_debugfs_start(struct tmem_host *host)
 	debugfs_create_file("pools", 0400, directory, host, &pools_fops);
 	debugfs_create_file("page_cache", 0400, directory, host, &page_cache_fops);
 	debugfs_create_file("tunables", 0400, directory, host, &tunables_fops);
+	tmem_lock_stats_show_in(directory);
 #ifdef TMEM_DEBUG
 	debugfs_create_file("corrupt_next", 0200, directory, host, &corrupt_next_fops);
 #endif

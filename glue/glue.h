@@ -7,6 +7,7 @@
  *   memory.c       host ops: objects, frames, tables
  *   codec.c        host ops: LZO, checksum, per-CPU buffers
  *   host.c         the host ops table; locks.c is linked, not called through it
+ *   lock_stats.c   TMEM_LOCK_STATS builds: how long locks are held (lock_stats.h)
  *   shrinker.c     the kernel asks for memory back
  *   sysfs.c        /sys/kernel/mm/tmem
  *   debugfs.c      /sys/kernel/debug/tmem
