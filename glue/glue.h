@@ -11,6 +11,7 @@
  *   shrinker.c     the kernel asks for memory back
  *   sysfs.c        /sys/kernel/mm/tmem
  *   debugfs.c      /sys/kernel/debug/tmem
+ *   trace.c        trace events (trace.h); the families call the core through operations.h, which raises them
  *   cleancache.c   hook family: clean file pages, native interface
  *   page_cache.c   hook family: clean file pages, redirected functions (page_cache.h)
  *   frontswap.c    hook family: swapped-out pages, native interface (swap_area.h)
