@@ -124,11 +124,15 @@
 #define tmem_add_wait_queue(page, entry) add_page_wait_queue(page, entry)
 #endif
 
-/* A clock in ns, with interrupts off too. The scheduler's counts ticks on User Mode Linux; this one asks the host. */
+/*
+ * A clock in ns, true for one CPU, with interrupts off too: local_clock() stands still then after a tick, if the TSC is
+ * not trusted. On User Mode Linux sched_clock() counts ticks; there, the clock of its host.
+ */
 #if IS_ENABLED(CONFIG_UML)
 #define tmem_clock_ns() ktime_get_mono_fast_ns()
+#define TMEM_HOST_CLOCK		/* lock_stats.c may ask the host how long it let this kernel run */
 #else
-#define tmem_clock_ns() local_clock()
+#define tmem_clock_ns() sched_clock()
 #endif
 
 /* 2022-10, 6.0: register_shrinker() takes a name. */

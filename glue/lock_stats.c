@@ -6,7 +6,10 @@
  * longest, and who that was: the return address of the tmem_lock_acquire() or
  * tmem_codec_begin() in question, as a symbol), then the histogram of each
  * row. Percentiles are the upper end of a quarter of a power of two. Written
- * with 0: everything is forgotten; what runs at that moment may survive.
+ * with 0: everything is forgotten; what runs at that moment may survive. With
+ * 1, on User Mode Linux: the same, and time is what the host's processor spent
+ * on this kernel from now on. It stands still while the host runs something
+ * else, which the clock cannot tell from a long section; a reading takes longer.
  *
  * A lock's rank is kept in the half word that the kernel's spinlock_t leaves of
  * struct tmem_lock, so that nothing of the core has another size than without.
@@ -80,6 +83,46 @@ struct cpu_times {
 };
 
 static struct cpu_times __percpu *times_of_cpus;
+
+/* ---- Time ---- */
+
+#ifdef TMEM_HOST_CLOCK
+static bool by_processor_time;
+
+/* A system call of the host, by this kernel: clock_gettime(CLOCK_THREAD_CPUTIME_ID). */
+static u64 processor_ns(void)
+{
+	long time[2];
+	long result;
+
+	asm volatile("syscall"
+		     : "=a" (result)
+		     : "0" (228L), "D" (3L), "S" (time)
+		     : "rcx", "r11", "memory");
+	return time[0] * 1000000000ULL + time[1];
+}
+
+static u64 now_ns(void)
+{
+	return READ_ONCE(by_processor_time) ? processor_ns() : tmem_clock_ns();
+}
+
+static bool set_processor_time(bool wanted)
+{
+	WRITE_ONCE(by_processor_time, wanted);
+	return true;
+}
+#else
+static u64 now_ns(void)
+{
+	return tmem_clock_ns();
+}
+
+static bool set_processor_time(bool wanted)
+{
+	return !wanted;
+}
+#endif
 
 /* ---- Rows ---- */
 
@@ -155,12 +198,12 @@ bool tmem_lock_stats_acquire(struct tmem_lock *lock, unsigned long caller, unsig
 	if (!times_of_cpus)
 		return false;
 	local_irq_save(*state);
-	holding.asked = tmem_clock_ns();
+	holding.asked = now_ns();
 	if (!spin_trylock(spinlock)) {
 		waited = true;
 		spin_lock(spinlock);
 	}
-	holding.had = waited ? tmem_clock_ns() : holding.asked;
+	holding.had = waited ? now_ns() : holding.asked;
 	cpu = this_cpu_ptr(times_of_cpus);
 	if (waited)
 		add(&cpu->rows[ROW_WAITED + *rank_of(lock)], holding.had - holding.asked, caller);
@@ -203,7 +246,7 @@ bool tmem_lock_stats_release(struct tmem_lock *lock, unsigned long state)
 	if (!times_of_cpus)
 		return false;
 	cpu = this_cpu_ptr(times_of_cpus);
-	now = tmem_clock_ns();
+	now = now_ns();
 	if (!take_holding(cpu, lock, &holding))
 		return false;
 	add(&cpu->rows[ROW_HELD + *rank_of(lock)], now - holding.had, holding.caller);
@@ -235,7 +278,7 @@ void tmem_lock_stats_codec_begin(unsigned long caller)
 	if (cpu->codec_depth > 1)
 		return;
 	cpu->codec_caller = caller;
-	cpu->codec_begun = tmem_clock_ns();
+	cpu->codec_begun = now_ns();
 }
 
 /**
@@ -251,7 +294,7 @@ void tmem_lock_stats_codec_end(void)
 		return;
 	cpu = this_cpu_ptr(times_of_cpus);
 	if (cpu->codec_depth == 1)
-		add(&cpu->rows[ROW_CODEC], tmem_clock_ns() - cpu->codec_begun, cpu->codec_caller);
+		add(&cpu->rows[ROW_CODEC], now_ns() - cpu->codec_begun, cpu->codec_caller);
 	barrier();
 	cpu->codec_depth--;
 }
@@ -332,12 +375,12 @@ static void show_histogram(struct seq_file *file, unsigned int row, const struct
 
 static u64 clock_cost(void)
 {
-	const u64 begun = tmem_clock_ns();
+	const u64 begun = now_ns();
 	unsigned int i;
 
 	for (i = 0; i < READINGS; i++)
-		barrier_data((void *)(unsigned long)tmem_clock_ns());
-	return div_u64(tmem_clock_ns() - begun, READINGS);
+		barrier_data((void *)(unsigned long)now_ns());
+	return div_u64(now_ns() - begun, READINGS);
 }
 
 static int locks_show(struct seq_file *file, void *unused)
@@ -373,7 +416,7 @@ static ssize_t locks_write(struct file *opened, const char __user *text, size_t 
 
 	if (error)
 		return error;
-	if (value)
+	if (value > 1 || !set_processor_time(value))
 		return -EINVAL;
 	for_each_possible_cpu(cpu) {
 		struct cpu_times *times = per_cpu_ptr(times_of_cpus, cpu);
