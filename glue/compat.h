@@ -126,11 +126,24 @@
 
 /*
  * A clock in ns, true for one CPU, with interrupts off too: local_clock() stands still then after a tick, if the TSC is
- * not trusted. On User Mode Linux sched_clock() counts ticks; there, the clock of its host.
+ * not trusted. User Mode Linux has none finer than 256 ns, so there a system call asks its host: clock_gettime() for
+ * CLOCK_MONOTONIC, or for CLOCK_THREAD_CPUTIME_ID, which stands still while the host runs something else.
  */
 #if IS_ENABLED(CONFIG_UML)
-#define tmem_clock_ns() ktime_get_mono_fast_ns()
-#define TMEM_HOST_CLOCK		/* lock_stats.c may ask the host how long it let this kernel run */
+#include <linux/types.h>
+static inline u64 tmem_host_ns(long clock)
+{
+	long time[2];
+	long result;
+
+	asm volatile("syscall"
+		     : "=a" (result)
+		     : "0" (228L), "D" (clock), "S" (time)
+		     : "rcx", "r11", "memory");
+	return time[0] * 1000000000ULL + time[1];
+}
+#define tmem_clock_ns() tmem_host_ns(1)
+#define tmem_processor_ns() tmem_host_ns(3)
 #else
 #define tmem_clock_ns() sched_clock()
 #endif

@@ -36,7 +36,6 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
-#include <linux/timekeeping.h>
 
 #include "compat.h"
 #include "lock_stats.h"
@@ -86,25 +85,12 @@ static struct cpu_times __percpu *times_of_cpus;
 
 /* ---- Time ---- */
 
-#ifdef TMEM_HOST_CLOCK
+#ifdef tmem_processor_ns
 static bool by_processor_time;
-
-/* A system call of the host, by this kernel: clock_gettime(CLOCK_THREAD_CPUTIME_ID). */
-static u64 processor_ns(void)
-{
-	long time[2];
-	long result;
-
-	asm volatile("syscall"
-		     : "=a" (result)
-		     : "0" (228L), "D" (3L), "S" (time)
-		     : "rcx", "r11", "memory");
-	return time[0] * 1000000000ULL + time[1];
-}
 
 static u64 now_ns(void)
 {
-	return READ_ONCE(by_processor_time) ? processor_ns() : tmem_clock_ns();
+	return READ_ONCE(by_processor_time) ? tmem_processor_ns() : tmem_clock_ns();
 }
 
 static bool set_processor_time(bool wanted)

@@ -21,7 +21,6 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
-#include <linux/timekeeping.h>
 #include <linux/vmalloc.h>
 
 #include "glue/compat.h"
