@@ -126,24 +126,22 @@
 
 /*
  * A clock in ns, true for one CPU, with interrupts off too: local_clock() stands still then after a tick, if the TSC is
- * not trusted. User Mode Linux has none finer than 256 ns, so there a system call asks its host: clock_gettime() for
- * CLOCK_MONOTONIC, or for CLOCK_THREAD_CPUTIME_ID, which stands still while the host runs something else.
+ * not trusted. User Mode Linux has none finer than 256 ns; there, a system call asks its host: clock_gettime() for
+ * CLOCK_MONOTONIC.
  */
 #if IS_ENABLED(CONFIG_UML)
 #include <linux/types.h>
-static inline u64 tmem_host_ns(long clock)
+static inline u64 tmem_clock_ns(void)
 {
 	long time[2];
 	long result;
 
 	asm volatile("syscall"
 		     : "=a" (result)
-		     : "0" (228L), "D" (clock), "S" (time)
+		     : "0" (228L), "D" (1L), "S" (time)
 		     : "rcx", "r11", "memory");
 	return time[0] * 1000000000ULL + time[1];
 }
-#define tmem_clock_ns() tmem_host_ns(1)
-#define tmem_processor_ns() tmem_host_ns(3)
 #else
 #define tmem_clock_ns() sched_clock()
 #endif

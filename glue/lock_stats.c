@@ -7,9 +7,8 @@
  * tmem_codec_begin() in question, as a symbol), then the histogram of each
  * row. Percentiles are the upper end of a quarter of a power of two. Written
  * with 0: everything is forgotten; what runs at that moment may survive. With
- * 1, on User Mode Linux: the same, and time is what the host's processor spent
- * on this kernel from now on. It stands still while the host runs something
- * else, which the clock cannot tell from a long section; a reading takes longer.
+ * 1, 2, ...: repetition 1, 2, ... of the same work begins (lock_repeats.c); the
+ * rows "each" then have the median of each holding.
  *
  * A lock's rank is kept in the half word that the kernel's spinlock_t leaves of
  * struct tmem_lock, so that nothing of the core has another size than without.
@@ -27,6 +26,7 @@
 #include <linux/irqflags.h>
 #include <linux/kernel.h>
 #include <linux/math64.h>
+#include <linux/mm.h>
 #include <linux/minmax.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
@@ -59,7 +59,10 @@ enum row {
 	ROW_WAITED = ROW_HELD + TMEM_RANKS,
 	ROW_INTERRUPTS_OFF = ROW_WAITED + TMEM_RANKS,
 	ROW_CODEC,
-	ROWS
+	ROWS,
+	/* Made when they are shown. */
+	ROW_EACH = ROWS,
+	ROWS_SHOWN = ROW_EACH + TMEM_RANKS
 };
 
 struct holding {
@@ -82,33 +85,6 @@ struct cpu_times {
 };
 
 static struct cpu_times __percpu *times_of_cpus;
-
-/* ---- Time ---- */
-
-#ifdef tmem_processor_ns
-static bool by_processor_time;
-
-static u64 now_ns(void)
-{
-	return READ_ONCE(by_processor_time) ? tmem_processor_ns() : tmem_clock_ns();
-}
-
-static bool set_processor_time(bool wanted)
-{
-	WRITE_ONCE(by_processor_time, wanted);
-	return true;
-}
-#else
-static u64 now_ns(void)
-{
-	return tmem_clock_ns();
-}
-
-static bool set_processor_time(bool wanted)
-{
-	return !wanted;
-}
-#endif
 
 /* ---- Rows ---- */
 
@@ -184,12 +160,12 @@ bool tmem_lock_stats_acquire(struct tmem_lock *lock, unsigned long caller, unsig
 	if (!times_of_cpus)
 		return false;
 	local_irq_save(*state);
-	holding.asked = now_ns();
+	holding.asked = tmem_clock_ns();
 	if (!spin_trylock(spinlock)) {
 		waited = true;
 		spin_lock(spinlock);
 	}
-	holding.had = waited ? now_ns() : holding.asked;
+	holding.had = waited ? tmem_clock_ns() : holding.asked;
 	cpu = this_cpu_ptr(times_of_cpus);
 	if (waited)
 		add(&cpu->rows[ROW_WAITED + *rank_of(lock)], holding.had - holding.asked, caller);
@@ -232,10 +208,11 @@ bool tmem_lock_stats_release(struct tmem_lock *lock, unsigned long state)
 	if (!times_of_cpus)
 		return false;
 	cpu = this_cpu_ptr(times_of_cpus);
-	now = now_ns();
+	now = tmem_clock_ns();
 	if (!take_holding(cpu, lock, &holding))
 		return false;
 	add(&cpu->rows[ROW_HELD + *rank_of(lock)], now - holding.had, holding.caller);
+	tmem_lock_repeats_note(*rank_of(lock), now - holding.had, holding.caller);
 	if (!irqs_disabled_flags(state))
 		add(&cpu->rows[ROW_INTERRUPTS_OFF], now - holding.asked, holding.caller);
 	spin_unlock((spinlock_t *)lock->words);
@@ -264,7 +241,7 @@ void tmem_lock_stats_codec_begin(unsigned long caller)
 	if (cpu->codec_depth > 1)
 		return;
 	cpu->codec_caller = caller;
-	cpu->codec_begun = now_ns();
+	cpu->codec_begun = tmem_clock_ns();
 }
 
 /**
@@ -280,7 +257,7 @@ void tmem_lock_stats_codec_end(void)
 		return;
 	cpu = this_cpu_ptr(times_of_cpus);
 	if (cpu->codec_depth == 1)
-		add(&cpu->rows[ROW_CODEC], now_ns() - cpu->codec_begun, cpu->codec_caller);
+		add(&cpu->rows[ROW_CODEC], tmem_clock_ns() - cpu->codec_begun, cpu->codec_caller);
 	barrier();
 	cpu->codec_depth--;
 }
@@ -325,6 +302,8 @@ static void show_name(struct seq_file *file, unsigned int row)
 		seq_printf(file, "%-20s held   ", tmem_rank_names[row - ROW_HELD]);
 	else if (row < ROW_INTERRUPTS_OFF)
 		seq_printf(file, "%-20s waited ", tmem_rank_names[row - ROW_WAITED]);
+	else if (row >= ROW_EACH)
+		seq_printf(file, "%-20s each   ", tmem_rank_names[row - ROW_EACH]);
 	else
 		seq_printf(file, "%-20s -      ", row == ROW_CODEC ? "codec" : "interrupts_off");
 }
@@ -361,31 +340,43 @@ static void show_histogram(struct seq_file *file, unsigned int row, const struct
 
 static u64 clock_cost(void)
 {
-	const u64 begun = now_ns();
+	const u64 begun = tmem_clock_ns();
 	unsigned int i;
 
 	for (i = 0; i < READINGS; i++)
-		barrier_data((void *)(unsigned long)now_ns());
-	return div_u64(now_ns() - begun, READINGS);
+		barrier_data((void *)(unsigned long)tmem_clock_ns());
+	return div_u64(tmem_clock_ns() - begun, READINGS);
+}
+
+static void add_each(void *sums, unsigned int rank, u64 ns, unsigned long caller)
+{
+	add((struct times *)sums + ROW_EACH + rank, ns, caller);
 }
 
 static int locks_show(struct seq_file *file, void *unused)
 {
-	struct times *sums = kcalloc(ROWS, sizeof(*sums), GFP_KERNEL);
-	unsigned int row;
+	struct times *sums = kvcalloc(ROWS_SHOWN, sizeof(*sums), GFP_KERNEL);
+	unsigned int row, rows = ROWS, repetitions;
+	u64 differing;
 
 	if (!sums)
 		return -ENOMEM;
 	sum_up(sums);
 	seq_printf(file, "# times in ns; one reading of the clock takes %llu\n", clock_cost());
+	repetitions = tmem_lock_repeats_each(add_each, sums, &differing);
+	if (repetitions) {
+		rows = ROWS_SHOWN;
+		seq_printf(file, "# each: medians of %u repetitions; %llu differed\n", repetitions,
+			   differing);
+	}
 	seq_printf(file, "%-20s %-7s %10s %14s %8s %8s %8s %10s %s\n", "#what", "", "count", "sum",
 		   "p50", "p99", "p99.99", "longest", "by");
-	for (row = 0; row < ROWS; row++)
+	for (row = 0; row < rows; row++)
 		show_row(file, row, &sums[row]);
 	seq_puts(file, "# how many were shorter than, and not shorter than half of it\n");
-	for (row = 0; row < ROWS; row++)
+	for (row = 0; row < rows; row++)
 		show_histogram(file, row, &sums[row]);
-	kfree(sums);
+	kvfree(sums);
 	return 0;
 }
 
@@ -402,8 +393,11 @@ static ssize_t locks_write(struct file *opened, const char __user *text, size_t 
 
 	if (error)
 		return error;
-	if (value > 1 || !set_processor_time(value))
-		return -EINVAL;
+	if (value) {
+		error = tmem_lock_repeats_begin(value);
+		return error ? error : bytes;
+	}
+	tmem_lock_repeats_end();
 	for_each_possible_cpu(cpu) {
 		struct cpu_times *times = per_cpu_ptr(times_of_cpus, cpu);
 
@@ -451,6 +445,7 @@ int tmem_lock_stats_start(void)
  */
 void tmem_lock_stats_stop(void)
 {
+	tmem_lock_repeats_end();
 	free_percpu(times_of_cpus);
 	times_of_cpus = NULL;
 }

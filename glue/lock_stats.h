@@ -35,6 +35,16 @@ extern const char *const tmem_rank_names[TMEM_RANKS];	/* locks.c */
 
 #ifdef TMEM_LOCK_STATS
 
+/* lock_repeats.c */
+#define TMEM_LOCK_REPEATS_MAX 9
+int tmem_lock_repeats_begin(unsigned int number);
+void tmem_lock_repeats_end(void);
+void tmem_lock_repeats_note(unsigned int rank, u64 ns, unsigned long caller);
+unsigned int tmem_lock_repeats_each(void (*show)(void *data, unsigned int rank, u64 ns,
+						 unsigned long caller),
+				    void *data, u64 *differing);
+
+/* lock_stats.c */
 int tmem_lock_stats_start(void);
 void tmem_lock_stats_stop(void);
 void tmem_lock_stats_show_in(struct dentry *directory);

@@ -154,9 +154,15 @@ static int run_all(u64 steps)
 	int error = tasks && workers ? 0 : -ENOMEM;
 	ktime_t begun;
 
+	/* The same in each run: an empty pool, the same random numbers. */
+	tmem_destroy_pool(run.client, run.pool);
+	run.pool = tmem_new_pool(run.client, chosen->pool_flags, NULL);
+	if (run.pool < 0)
+		error = run.pool;
 	for (i = 0; !error && i < threads; i++) {
 		workers[i] = (struct worker){ .thread = &all[i], .steps = steps };
 		init_completion(&workers[i].done);
+		all[i].random = mix(seed + i);
 		memset(&all[i].counts, 0, sizeof(all[i].counts));
 		tasks[i] = kthread_create(work, &workers[i], "tmem_load/%u", i);
 		error = PTR_ERR_OR_ZERO(tasks[i]);

@@ -9,7 +9,9 @@
  *   shrink        the same, and all that can be evicted is asked back at once
  *   budget        the same, and the budget shrinks to the least there is
  *   full          puts into a budget that is full: each evicts
- *   holes         every second page is flushed, and larger ones put: runs are packed
+ *   holes         every second page is flushed, and others put: runs are packed
+ *
+ * Each leaves nothing, so that its repetition is the same.
  */
 #include <linux/kernel.h>
 #include <linux/sched.h>
@@ -98,6 +100,7 @@ static void budget_step(struct load_thread *thread)
 	fill(thread, &one_object);
 	tmem_tunable_set(thread->run->host, TMEM_TUNABLE_MAX_POOL_PERCENT, 1);
 	tmem_tunable_set(thread->run->host, TMEM_TUNABLE_MAX_POOL_PERCENT, percent);
+	load_flush_object(thread, &one_object);
 }
 
 static void full_step(struct load_thread *thread)
@@ -108,6 +111,7 @@ static void full_step(struct load_thread *thread)
 	tmem_tunable_set(thread->run->host, TMEM_TUNABLE_MAX_POOL_PERCENT, 1);
 	fill(thread, &one_object);
 	tmem_tunable_set(thread->run->host, TMEM_TUNABLE_MAX_POOL_PERCENT, percent);
+	load_flush_object(thread, &one_object);
 }
 
 static void holes_step(struct load_thread *thread)
