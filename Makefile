@@ -47,6 +47,7 @@ help:
 	@echo 'KERNEL=5.10|6.1|6.12|7.3   the kernel of the demo (default 6.1, that of Debian 12)'
 	@echo 'KDIR=DIR        build directory or headers of the kernel to build for'
 	@echo 'TMEM_DEBUG=1    build with faults on demand (debugfs: corrupt_next)'
+	@echo 'TMEM_LOCK_STATS=1  build with times of locks (debugfs: locks)'
 	@echo 'C=1             run sparse over glue/ (the C++ core is skipped)'
 	@echo 'ARGS="..."      arguments for the script behind demo, check and shell (try ARGS=--help)'
 

@@ -134,6 +134,8 @@ void tmem_blockdev_detach(void)
 #include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 
+#include "operations.h"
+
 #define NAME "tmem0"
 #define UNIT_SECTORS (TMEM_PAGE_BYTES >> SECTOR_SHIFT)
 #define UNITS_PER_OBJECT_SHIFT 8	/* as in frontswap.c: a cluster of the swap allocator */
@@ -214,7 +216,7 @@ static void drop(unsigned long unit)
 
 	if (!test_bit(unit, stored))
 		return;
-	tmem_flush_page(pages_client, pool, &oid, index_of(unit));
+	tmem_hook_flush_page(pages_client, pool, &oid, index_of(unit));
 	clear_bit(unit, stored);
 }
 
@@ -223,7 +225,7 @@ static bool put(unsigned long unit, const void *data)
 {
 	struct tmem_oid oid = oid_of(unit);
 
-	if (tmem_put(pages_client, pool, &oid, index_of(unit), data) != TMEM_OK)
+	if (tmem_hook_put(pages_client, pool, &oid, index_of(unit), data) != TMEM_OK)
 		return false;
 	set_bit(unit, stored);
 	return true;
@@ -233,7 +235,7 @@ static bool put(unsigned long unit, const void *data)
 static bool get(unsigned long unit, void *data)
 {
 	struct tmem_oid oid = oid_of(unit);
-	int result = tmem_get(pages_client, pool, &oid, index_of(unit), data);
+	int result = tmem_hook_get(pages_client, pool, &oid, index_of(unit), data);
 
 	if (likely(result == TMEM_OK))
 		return true;

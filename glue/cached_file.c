@@ -20,6 +20,7 @@
 #include <linux/rhashtable.h>
 #include <linux/slab.h>
 
+#include "operations.h"
 #include "page_cache.h"
 
 static const struct rhashtable_params by_mapping = {
@@ -119,7 +120,7 @@ void tmem_cached_file_forget(struct address_space *mapping)
 
 	if (!file || rhashtable_remove_fast(&files, &file->node, by_mapping))
 		return;
-	tmem_flush_object(client_of_files, file->pool, &file->oid);
+	tmem_hook_flush_object(client_of_files, file->pool, &file->oid);
 	kfree_rcu(file, rcu);
 }
 
@@ -144,7 +145,7 @@ static void raise_highest(struct tmem_cached_file *file, pgoff_t index)
 int tmem_cached_file_put(struct tmem_cached_file *file, pgoff_t index, const void *data)
 {
 	raise_highest(file, index);
-	return tmem_put(client_of_files, file->pool, &file->oid, index, data);
+	return tmem_hook_put(client_of_files, file->pool, &file->oid, index, data);
 }
 
 /**
@@ -158,7 +159,7 @@ int tmem_cached_file_put(struct tmem_cached_file *file, pgoff_t index, const voi
  */
 int tmem_cached_file_get(struct tmem_cached_file *file, pgoff_t index, void *data)
 {
-	return tmem_get(client_of_files, file->pool, &file->oid, index, data);
+	return tmem_hook_get(client_of_files, file->pool, &file->oid, index, data);
 }
 
 /**
@@ -177,9 +178,9 @@ void tmem_cached_file_flush(struct tmem_cached_file *file, pgoff_t first, pgoff_
 		return;
 	last = min_t(pgoff_t, last, highest);
 	if (!first && last == (pgoff_t)highest)
-		tmem_flush_object(client_of_files, file->pool, &file->oid);
+		tmem_hook_flush_object(client_of_files, file->pool, &file->oid);
 	else
-		tmem_flush_range(client_of_files, file->pool, &file->oid, first, last);
+		tmem_hook_flush_range(client_of_files, file->pool, &file->oid, first, last);
 }
 
 #define PAGES_AT_ONCE (1UL << 16)
@@ -224,7 +225,7 @@ void tmem_cached_file_flush_swap_files(void)
 		if (IS_ERR(file))
 			continue;
 		if (IS_SWAPFILE(file->mapping->host))
-			tmem_flush_object(client_of_files, file->pool, &file->oid);
+			tmem_hook_flush_object(client_of_files, file->pool, &file->oid);
 	}
 	rhashtable_walk_stop(&iterator);
 	rhashtable_walk_exit(&iterator);

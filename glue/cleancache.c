@@ -66,6 +66,8 @@ struct tmem_attachment tmem_cleancache_attach(struct tmem_client *client)
 #include <linux/string.h>
 #include <linux/uuid.h>
 
+#include "operations.h"
+
 static struct tmem_client *client_of_hooks;
 
 static struct tmem_oid oid_of(const struct cleancache_filekey *key)
@@ -130,7 +132,7 @@ static int get_page_hook(int pool, struct cleancache_filekey key, pgoff_t index,
 	if (is_beyond_end(page))
 		return -1;
 	data = kmap_atomic(page);
-	result = tmem_get(client_of_hooks, pool, &oid, index, data);
+	result = tmem_hook_get(client_of_hooks, pool, &oid, index, data);
 	kunmap_atomic(data);
 	return result == TMEM_OK ? 0 : -1;
 }
@@ -145,12 +147,12 @@ static void put_page_hook(int pool, struct cleancache_filekey key, pgoff_t index
 		unsigned int i;
 
 		for (i = 0; i < thp_nr_pages(page); i++)
-			tmem_flush_page(client_of_hooks, pool, &oid, index + i);
+			tmem_hook_flush_page(client_of_hooks, pool, &oid, index + i);
 		return;
 	}
 	/* A put that is refused leaves nothing behind, so its result is of no interest. */
 	data = kmap_atomic(page);
-	tmem_put(client_of_hooks, pool, &oid, index, data);
+	tmem_hook_put(client_of_hooks, pool, &oid, index, data);
 	kunmap_atomic(data);
 }
 
@@ -158,14 +160,14 @@ static void invalidate_page(int pool, struct cleancache_filekey key, pgoff_t ind
 {
 	struct tmem_oid oid = oid_of(&key);
 
-	tmem_flush_page(client_of_hooks, pool, &oid, index);
+	tmem_hook_flush_page(client_of_hooks, pool, &oid, index);
 }
 
 static void invalidate_inode(int pool, struct cleancache_filekey key)
 {
 	struct tmem_oid oid = oid_of(&key);
 
-	tmem_flush_object(client_of_hooks, pool, &oid);
+	tmem_hook_flush_object(client_of_hooks, pool, &oid);
 }
 
 static void invalidate_fs(int pool)

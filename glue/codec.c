@@ -41,6 +41,7 @@
 #include <linux/topology.h>
 
 #include "glue.h"
+#include "lock_stats.h"
 
 #if !IS_ENABLED(CONFIG_LZO_COMPRESS) || !IS_ENABLED(CONFIG_LZO_DECOMPRESS)
 #error "tmem needs a kernel with CONFIG_LZO_COMPRESS and CONFIG_LZO_DECOMPRESS"
@@ -79,6 +80,7 @@ struct tmem_codec_buffers tmem_codec_begin(void)
 	struct codec_cpu *cpu = &get_cpu_var(codec_cpus);
 	unsigned int depth = READ_ONCE(cpu->depth);
 
+	tmem_lock_stats_codec_begin(_RET_IP_);
 	/*
 	 * An interrupt between this load and this store sees the old depth and
 	 * has restored it when it returns.
@@ -105,6 +107,7 @@ void tmem_codec_end(void)
 
 	barrier();
 	WRITE_ONCE(cpu->depth, READ_ONCE(cpu->depth) - 1);
+	tmem_lock_stats_codec_end();
 	put_cpu_var(codec_cpus);
 }
 

@@ -124,6 +124,28 @@
 #define tmem_add_wait_queue(page, entry) add_page_wait_queue(page, entry)
 #endif
 
+/*
+ * A clock in ns, true for one CPU, with interrupts off too: local_clock() stands still then after a tick, if the TSC is
+ * not trusted. User Mode Linux has none finer than 256 ns; there, a system call asks its host: clock_gettime() for
+ * CLOCK_MONOTONIC.
+ */
+#if IS_ENABLED(CONFIG_UML)
+#include <linux/types.h>
+static inline u64 tmem_clock_ns(void)
+{
+	long time[2];
+	long result;
+
+	asm volatile("syscall"
+		     : "=a" (result)
+		     : "0" (228L), "D" (1L), "S" (time)
+		     : "rcx", "r11", "memory");
+	return time[0] * 1000000000ULL + time[1];
+}
+#else
+#define tmem_clock_ns() sched_clock()
+#endif
+
 /* 2022-10, 6.0: register_shrinker() takes a name. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 0, 0)
 #define TMEM_SHRINKER_NAMED

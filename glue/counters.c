@@ -15,7 +15,9 @@
  * RCU, some 10 ms; the expedited grace period here takes a fraction of one,
  * which shows where pools come and go by the hundred.
  */
+#include <linux/cache.h>
 #include <linux/completion.h>
+#include <linux/gfp.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
 

@@ -8,6 +8,7 @@
  *   page_cache     "name value" lines: what the redirected page-cache functions
  *                  saw and did (glue/page_cache.h); empty with other hooks
  *   compact        write N: pages are moved together until N page frames are free
+ *   locks          (TMEM_LOCK_STATS builds) how long locks are held: lock_stats.h
  *   corrupt_next   (TMEM_DEBUG builds) write N: the next N pages that are
  *                  stored get one bit flipped, to see what a bad RAM cell does
  *
@@ -21,6 +22,7 @@
 #include <linux/seq_file.h>
 
 #include "glue.h"
+#include "lock_stats.h"
 
 static struct dentry *directory;
 
@@ -125,6 +127,7 @@ void tmem_debugfs_start(struct tmem_host *host)
 	debugfs_create_file("page_cache", 0400, directory, host, &page_cache_fops);
 	debugfs_create_file("tunables", 0400, directory, host, &tunables_fops);
 	debugfs_create_file("compact", 0200, directory, host, &compact_fops);
+	tmem_lock_stats_show_in(directory);
 #ifdef TMEM_DEBUG
 	debugfs_create_file("corrupt_next", 0200, directory, host, &corrupt_next_fops);
 #endif

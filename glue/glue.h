@@ -7,9 +7,11 @@
  *   memory.c       host ops: objects, frames, tables
  *   codec.c        host ops: LZO, checksum, per-CPU buffers
  *   host.c         the host ops table; locks.c is linked, not called through it
+ *   lock_stats.c   TMEM_LOCK_STATS builds: how long locks are held (lock_stats.h)
  *   shrinker.c     the kernel asks for memory back
  *   sysfs.c        /sys/kernel/mm/tmem
  *   debugfs.c      /sys/kernel/debug/tmem
+ *   trace.c        trace events (trace.h); the families call the core through operations.h, which raises them
  *   cleancache.c   hook family: clean file pages, native interface
  *   page_cache.c   hook family: clean file pages, redirected functions (page_cache.h)
  *   frontswap.c    hook family: swapped-out pages, native interface (swap_area.h)

@@ -12,10 +12,11 @@
 #include <linux/spinlock.h>
 
 #include "glue.h"
+#include "lock_stats.h"
 
 static struct lock_class_key rank_keys[TMEM_RANKS];
 
-static const char *const rank_names[TMEM_RANKS] = {
+const char *const tmem_rank_names[TMEM_RANKS] = {
 	[TMEM_RANK_CONTROL] = "tmem_control",
 	[TMEM_RANK_LEAF_BUCKET] = "tmem_leaf_bucket",
 	[TMEM_RANK_OBJECT_BUCKET] = "tmem_object_bucket",
@@ -38,7 +39,9 @@ void tmem_lock_init(struct tmem_lock *lock, unsigned int rank)
 {
 	spin_lock_init(as_spinlock(lock));
 	if (!WARN_ON_ONCE(rank >= TMEM_RANKS))
-		lockdep_set_class_and_name(as_spinlock(lock), &rank_keys[rank], rank_names[rank]);
+		lockdep_set_class_and_name(as_spinlock(lock), &rank_keys[rank],
+					   tmem_rank_names[rank]);
+	tmem_lock_stats_init(lock, rank);
 }
 
 /**
@@ -63,7 +66,8 @@ unsigned long tmem_lock_acquire(struct tmem_lock *lock) __acquires(lock)
 {
 	unsigned long state;
 
-	spin_lock_irqsave(as_spinlock(lock), state);
+	if (!tmem_lock_stats_acquire(lock, _RET_IP_, &state))
+		spin_lock_irqsave(as_spinlock(lock), state);
 	return state;
 }
 
@@ -76,5 +80,6 @@ unsigned long tmem_lock_acquire(struct tmem_lock *lock) __acquires(lock)
  */
 void tmem_lock_release(struct tmem_lock *lock, unsigned long interrupt_state) __releases(lock)
 {
-	spin_unlock_irqrestore(as_spinlock(lock), interrupt_state);
+	if (!tmem_lock_stats_release(lock, interrupt_state))
+		spin_unlock_irqrestore(as_spinlock(lock), interrupt_state);
 }

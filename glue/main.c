@@ -20,6 +20,7 @@
 
 #include "compat.h"
 #include "glue.h"
+#include "lock_stats.h"
 
 static struct tmem_host *host;
 static struct tmem_client *client;
@@ -108,10 +109,15 @@ static int __init tmem_init(void)
 		goto failed;
 	}
 
+	step = "lock statistics";
+	error = tmem_lock_stats_start();
+	if (error)
+		goto failed;
+
 	step = "object caches";
 	error = tmem_memory_start();
 	if (error)
-		goto failed;
+		goto failed_memory;
 
 	step = "compression buffers";
 	error = tmem_codec_start();
@@ -147,6 +153,8 @@ failed_host:
 	tmem_codec_stop();
 failed_codec:
 	tmem_memory_stop();
+failed_memory:
+	tmem_lock_stats_stop();
 failed:
 	pr_err("not loaded: %s: %s (error %d)\n", step,
 	       error == -ENOMEM ? "no memory" : "refused", -error);
@@ -165,6 +173,7 @@ static void __exit tmem_exit(void)
 	stop_host();
 	tmem_codec_stop();
 	tmem_memory_stop();
+	tmem_lock_stats_stop();
 	pr_info("unloaded\n");
 }
 

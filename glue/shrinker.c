@@ -31,6 +31,7 @@
 
 #include "compat.h"
 #include "glue.h"
+#include "operations.h"
 
 #define SEEKS_PER_FRAME (4 * DEFAULT_SEEKS)
 #define FILE_PART 64		/* of RAM in file pages: above that, the kernel has enough to take */
@@ -69,11 +70,11 @@ static unsigned long count(struct shrinker *shrinker, struct shrink_control *con
 
 static unsigned long scan(struct shrinker *shrinker, struct shrink_control *control)
 {
-	unsigned long freed = tmem_compact(shrunk_host, min_t(unsigned long long, control->nr_to_scan,
+	unsigned long freed = tmem_hook_compact(shrunk_host, min_t(unsigned long long, control->nr_to_scan,
 							       tmem_compactable(shrunk_host)));
 
 	if (freed < control->nr_to_scan)
-		freed += tmem_shrink(shrunk_host, control->nr_to_scan - freed);
+		freed += tmem_hook_shrink(shrunk_host, control->nr_to_scan - freed);
 	tmem_account_reclaimed(freed);
 	return freed ? freed : SHRINK_STOP;
 }
@@ -82,7 +83,7 @@ static int on_out_of_memory(struct notifier_block *block, unsigned long unused, 
 {
 	unsigned long long frames = tmem_shrinkable(shrunk_host) / OOM_PART;
 
-	*(unsigned long *)freed += tmem_shrink(shrunk_host, max(frames, OOM_FRAMES_MIN));
+	*(unsigned long *)freed += tmem_hook_shrink(shrunk_host, max(frames, OOM_FRAMES_MIN));
 	return NOTIFY_OK;
 }
 

@@ -23,6 +23,7 @@
 
 #include "compat.h"
 #include "core/abi.h"
+#include "operations.h"
 #include "swap_area.h"
 
 #define SLOTS_PER_OBJECT_SHIFT 8
@@ -145,7 +146,7 @@ int tmem_swap_store(unsigned int type, pgoff_t offset, struct page *pages, unsig
 		const struct tmem_oid oid = oid_of(offset + i);
 		void *data = tmem_map_page(pages + i);
 
-		result = tmem_put(client_of_areas, pool, &oid, index_of(offset + i), data);
+		result = tmem_hook_put(client_of_areas, pool, &oid, index_of(offset + i), data);
 		tmem_unmap_page(data);
 	}
 	if (result != TMEM_OK)
@@ -173,7 +174,7 @@ int tmem_swap_load(unsigned int type, pgoff_t offset, struct page *page)
 	if (pool == NO_POOL)
 		return TMEM_NOT_FOUND;
 	data = tmem_map_page(page);
-	result = tmem_get(client_of_areas, pool, &oid, index_of(offset), data);
+	result = tmem_hook_get(client_of_areas, pool, &oid, index_of(offset), data);
 	tmem_unmap_page(data);
 	if (unlikely(result == TMEM_CORRUPT))
 		pr_err_ratelimited("swap area %u, slot %lu: the stored page is corrupt; its readers get SIGBUS or an I/O error\n",
@@ -200,7 +201,7 @@ void tmem_swap_invalidate(unsigned int type, pgoff_t offset, unsigned int count)
 		const unsigned long long index = index_of(offset);
 		const unsigned int here = min_t(unsigned int, count, SLOTS_PER_OBJECT - index);
 
-		tmem_flush_range(client_of_areas, pool, &oid, index, index + here - 1);
+		tmem_hook_flush_range(client_of_areas, pool, &oid, index, index + here - 1);
 		offset += here;
 		count -= here;
 	}
