@@ -20,6 +20,9 @@ Run *CompressedStore::choose_sparse_locked(u32 client, bool persistent) {
   for (u32 group = kBins / 64; group-- > 0;) {
     if (!bins.filled[group]) continue;
     Run *run = bins.bin[group * 64 + highest_bit(bins.filled[group])].front();
+    // A pin may be a writer's, and what he has not written must not be copied:
+    // he could publish it between the copy and the move.
+    if (run->pins.any()) return nullptr;
     const u32 used = kUnitsPerRun - run->free_units;
     return bins.free_units - run->free_units >= used ? run : nullptr;
   }
@@ -29,15 +32,18 @@ Run *CompressedStore::choose_sparse_locked(u32 client, bool persistent) {
 // One entry of a run on its way. False: there is no room for it elsewhere.
 bool CompressedStore::move_entry(Run &run, u32 slot, const Request &request) {
   Place to;
+  u32 from_unit;
   {
     Guard guard(lock_);
-    // It may have been freed meanwhile; its slot is not used again.
-    if (!run.entry(slot).in_use() || run.entry(slot).is_doomed()) return true;
+    // It may have been freed meanwhile, and may be at any time from here on; its slot
+    // is not used again, and nothing else comes to its units.
+    if (!run.entry(slot).in_use() || run.entry(slot).is_doomed() || !run.is_sane(slot)) return true;
+    from_unit = run.entry(slot).unit;
     const Maybe<Place> place = place_locked(request);
     if (!place) return false;
     to = *place;
   }
-  to.run->copy(to.slot, run, slot);
+  to.run->copy(to.slot, run, from_unit);
   const bool moved = engine_.move(BackReference{request.back_reference}, pampd_of(run, slot),
                                   pampd_of(*to.run, to.slot));
   {

@@ -85,8 +85,8 @@ void Run::move(const Run &from_run, u32 from_unit, u32 to_unit, u32 units) {
   }
 }
 
-void Run::copy(u32 slot, const Run &other, u32 from) {
-  move(other, other.entry(from).unit, entry(slot).unit, entry(slot).format.units());
+void Run::copy(u32 slot, const Run &other, u32 from_unit) {
+  move(other, from_unit, entry(slot).unit, entry(slot).format.units());
 }
 
 bool Run::crosses(u32 slot) const {

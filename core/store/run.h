@@ -195,7 +195,7 @@ struct alignas(8) Run {
   bool crosses(u32 slot) const;
   void write(u32 slot, u32 checksum, const void *from);
   // All of @other's entry @from, data and checksum, into @slot, of the same format.
-  void copy(u32 slot, const Run &other, u32 from);
+  void copy(u32 slot, const Run &other, u32 from_unit);
 
  private:
   u32 data_byte(u32 slot) const {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <functional>
 #include "host_ops.h"
 
 #include <lzo/lzo1x.h>
@@ -332,6 +333,7 @@ void leave_interrupt() {
   current.interrupt_depth--;
 }
 
+thread_local std::function<void(unsigned int, bool)> lock_hook;
 void set_perturbation(unsigned int one_in) { perturbation.store(one_in); }
 
 }  // namespace tmem_test
@@ -368,6 +370,7 @@ unsigned long tmem_lock_acquire(tmem_lock *lock) {
     broken("lock order:", detail);
   }
   perturb();
+  if (lock_hook) lock_hook(rank, true);
   for (unsigned int spins = 0;;) {
     unsigned long expected = free;
     if (word.compare_exchange_weak(expected, free | kLockHeld, std::memory_order_acquire,
@@ -385,8 +388,10 @@ void tmem_lock_release(tmem_lock *lock, unsigned long interrupt_state) {
     broken("release of a lock that was not the last one acquired");
   if (interrupt_state != interrupt_state_of(lock)) broken("interrupt state of another lock");
   thread.held_count--;
+  const unsigned int rank = word_of(lock).load() >> kLockRankShift & 0xff;
   word_of(lock).fetch_and(~kLockHeld, std::memory_order_release);
   perturb();
+  if (lock_hook) lock_hook(rank, false);
 }
 
 void tmem_counters_add(tmem_counters *counters, unsigned int cell, unsigned long long delta) {

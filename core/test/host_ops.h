@@ -15,6 +15,8 @@
 #ifndef TMEM_CORE_TEST_HOST_OPS_H
 #define TMEM_CORE_TEST_HOST_OPS_H
 
+#include <functional>
+
 #include "abi.h"
 
 namespace tmem_test {
@@ -40,6 +42,8 @@ void leave_interrupt();
 
 // One call in so many of a lock or an allocation yields the processor, so that
 // threads interleave in more ways; 0: none. Drawn from a stream per thread.
+// Of this thread: called before a lock is acquired (true) and after it was released.
+extern thread_local std::function<void(unsigned int rank, bool acquire)> lock_hook;
 void set_perturbation(unsigned int one_in);
 
 }  // namespace tmem_test

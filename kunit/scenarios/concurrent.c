@@ -209,7 +209,10 @@ static void disturb(void *argument)
 
 	while (!load_shared(&arena->stop)) {
 		round++;
-		tmem_shrink(env->host, scenario_below(&worker->random, 8));
+		if (scenario_below(&worker->random, 2))
+			tmem_compact(env->host, 64);
+		else
+			tmem_shrink(env->host, scenario_below(&worker->random, 8));
 		tmem_host_stats(env->host, &stats);
 		EXPECT(env, stats.pages.puts >= puts);
 		puts = stats.pages.puts;
@@ -644,7 +647,7 @@ static void visit(void *argument)
 				EXPECT(env, content_matches(visitor->page, content_kind_of(tag), tag));
 			break;
 		case 5:
-			tmem_shrink(env->host, 4);
+			tmem_shrink(env->host, 4), tmem_compact(env->host, 64);
 			result = TMEM_OK;
 			break;
 		default:

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+// What other CPUs may do between two steps of a compaction, step by step.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+#include <semaphore>
+#include <thread>
+
+#include "../../kunit/scenarios/scenarios.h"
+#include "host_ops.h"
+
+namespace {
+
+constexpr tmem_oid kOid = {{1, 0, 0}};
+
+class CompactionRaceTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ops_ = *tmem_test::host_ops();
+    ops_.memory_frames = 4096;
+    ASSERT_EQ(tmem_register_host_ops(&ops_, &host_), 0);
+    ASSERT_EQ(tmem_register_pam_ops(host_, tmem_compressed_pam()), 0);
+    ASSERT_EQ(tmem_client_create(host_, "c", 100, TMEM_NO_LIMIT, &client_), 0);
+  }
+  void TearDown() override {
+    tmem_client_destroy(client_);
+    EXPECT_EQ(tmem_unregister_host(host_), 0);
+  }
+  int put(int pool, unsigned long long index) {
+    alignas(8) unsigned char page[4096];
+    content_fill_mixed(page, 317, index);
+    return tmem_put(client_, pool, &kOid, index, page);
+  }
+  int get(int pool, unsigned long long index) {
+    alignas(8) unsigned char page[4096], want[4096];
+    const int result = tmem_get(client_, pool, &kOid, index, page);
+    content_fill_mixed(want, 317, index);
+    if (result == 0) { EXPECT_EQ(std::memcmp(page, want, 4096), 0) << "wrong data"; }
+    return result;
+  }
+  unsigned long long frames() {
+    struct tmem_host_stats stats;
+    tmem_host_stats(host_, &stats);
+    return stats.usage.frames;
+  }
+  // Puts until @runs runs are there; returns the index of the first page of the last one.
+  unsigned long long fill(int pool, unsigned int runs) {
+    while (frames() < runs * 8) EXPECT_EQ(put(pool, next_++), 0);
+    return next_ - 1;
+  }
+
+  tmem_host_ops ops_;
+  tmem_host *host_ = nullptr;
+  tmem_client *client_ = nullptr;
+  unsigned long long next_ = 0;
+};
+
+TEST_F(CompactionRaceTest, SourceFreedBeforeTheCopy) {
+  const int pool = tmem_new_pool(client_, TMEM_POOL_PERSISTENT, nullptr);
+  const unsigned long long first = fill(pool, 2);
+  ASSERT_EQ(put(pool, next_++), 0);
+  for (int i = 0; i < 6; ++i) ASSERT_EQ(tmem_flush_page(client_, pool, &kOid, i), 0);
+  int releases = 0;
+  tmem_test::lock_hook = [&](unsigned int rank, bool acquire) {
+    if (acquire || rank != TMEM_RANK_STORE || ++releases != 2) return;
+    EXPECT_EQ(tmem_flush_page(client_, pool, &kOid, first), 0);  // another CPU
+  };
+  tmem_compact(host_, 8);
+  tmem_test::lock_hook = nullptr;
+  EXPECT_EQ(tmem_validate(host_), 0);
+}
+
+TEST_F(CompactionRaceTest, PutPublishedAfterItsPlaceWasCopied) {
+  const int pool = tmem_new_pool(client_, TMEM_POOL_PERSISTENT, nullptr);
+  fill(pool, 2);
+  std::binary_semaphore copied(0), published(0);
+  std::thread mover;
+  bool done = false;
+  tmem_test::lock_hook = [&](unsigned int rank, bool acquire) {
+    if (acquire || rank != TMEM_RANK_STORE || done) return;
+    done = true;
+    // The put has its place and has not written. Another CPU makes holes and compacts.
+    mover = std::thread([&] {
+      for (int i = 0; i < 6; ++i) EXPECT_EQ(tmem_flush_page(client_, pool, &kOid, i), 0);
+      int acquires = 0;
+      bool waited = false;
+      tmem_test::lock_hook = [&](unsigned int its_rank, bool its_acquire) {
+        if (!its_acquire || its_rank != TMEM_RANK_LEAF_BUCKET || ++acquires != 2) return;
+        waited = true;
+        copied.release();
+        published.acquire();
+      };
+      tmem_compact(host_, 8);
+      tmem_test::lock_hook = nullptr;
+      if (!waited) copied.release();
+    });
+    copied.acquire();
+  };
+  const unsigned long long index = next_++;
+  EXPECT_EQ(put(pool, index), 0);
+  tmem_test::lock_hook = nullptr;
+  published.release();
+  mover.join();
+  EXPECT_EQ(get(pool, index), 0) << "an accepted persistent page is lost";
+  EXPECT_EQ(tmem_validate(host_), 0);
+}
+
+// A compaction that finds no room must not make the newest pages the first to go.
+TEST_F(CompactionRaceTest, FailedCompactionKeepsTheOrderOfEviction) {
+  const int pool = tmem_new_pool(client_, 0, nullptr);
+  const unsigned long long newest = fill(pool, 6);
+  EXPECT_EQ(tmem_compact(host_, 8), 0u);
+  EXPECT_EQ(tmem_shrink(host_, 8), 8u);
+  EXPECT_EQ(get(pool, newest), 0) << "the newest page went first";
+  EXPECT_EQ(get(pool, 0), TMEM_NOT_FOUND) << "the oldest stayed";
+}
+
+// Old pages that were moved stay old.
+TEST_F(CompactionRaceTest, CompactionKeepsTheOrderOfEviction) {
+  const int pool = tmem_new_pool(client_, 0, nullptr);
+  const unsigned long long second = fill(pool, 2), third = fill(pool, 3);
+  fill(pool, 4);  // the third is full, the fourth has one page
+  while (frames() < 40) EXPECT_EQ(put(pool, next_++), 0);
+  // One page is left in the first run, one is missing in the second.
+  for (unsigned long long i = 1; i < second; ++i) ASSERT_EQ(tmem_flush_page(client_, pool, &kOid, i), 0);
+  for (int i = 0; i < 2; ++i) ASSERT_EQ(tmem_flush_page(client_, pool, &kOid, second + i), 0);
+  tmem_compact(host_, 8);
+  EXPECT_EQ(tmem_shrink(host_, 8), 8u);
+  EXPECT_EQ(get(pool, third), 0) << "younger pages went";
+  EXPECT_EQ(get(pool, second + 3), TMEM_NOT_FOUND) << "older ones stayed";
+}
+
+TEST_F(CompactionRaceTest, CompactableCanBeHad) {
+  const int pool = tmem_new_pool(client_, TMEM_POOL_PERSISTENT, nullptr);
+  ASSERT_EQ(put(pool, 0), 0);
+  const unsigned long long promised = tmem_compactable(host_);
+  EXPECT_EQ(promised, tmem_compact(host_, ~0ULL));
+}
+
+}  // namespace
