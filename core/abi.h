@@ -373,7 +373,8 @@ struct tmem_client;
  * other kernel module. @weight (1 to TMEM_WEIGHT_MAX) is its share of the
  * budget: who holds most in proportion to its weight loses ephemeral pages
  * first. @limit_frames caps what it may hold; a put beyond it evicts the
- * client's own oldest ephemeral pages and is refused if there are none.
+ * client's own oldest ephemeral pages and is refused if there are none. The
+ * compressed store holds eight frames at a time: less is none.
  * @name is copied, 15 characters of it. Process context.
  * 0 and *@client, TMEM_BAD_ARGUMENT, TMEM_NO_MEMORY or TMEM_TOO_MANY.
  */

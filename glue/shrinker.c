@@ -70,11 +70,13 @@ static unsigned long count(struct shrinker *shrinker, struct shrink_control *con
 
 static unsigned long scan(struct shrinker *shrinker, struct shrink_control *control)
 {
-	unsigned long freed = tmem_hook_compact(shrunk_host, min_t(unsigned long long, control->nr_to_scan,
-							       tmem_compactable(shrunk_host)));
+	const unsigned long holes = min_t(unsigned long long, control->nr_to_scan,
+					  tmem_compactable(shrunk_host));
+	unsigned long freed = tmem_hook_compact(shrunk_host, holes);
 
-	if (freed < control->nr_to_scan)
-		freed += tmem_hook_shrink(shrunk_host, control->nr_to_scan - freed);
+	/* No page pays for holes that could not be had. */
+	if (holes < control->nr_to_scan)
+		freed += tmem_hook_shrink(shrunk_host, control->nr_to_scan - holes);
 	tmem_account_reclaimed(freed);
 	return freed ? freed : SHRINK_STOP;
 }

@@ -27,8 +27,9 @@ class List {
 
   bool empty() const { return head_.next == &head_; }
 
-  // The oldest and, given an element, the one after it; nullptr at the end.
+  // The oldest, the youngest, and the one after an element; nullptr if there is none.
   T *front() const { return element(head_.next); }
+  T *back() const { return element(head_.previous); }
   T *after(const T &item) const { return element((item.*kNode).next); }
 
   void push_back(T &item) {
@@ -38,15 +39,6 @@ class List {
     node.next = &head_;
     head_.previous->next = &node;
     head_.previous = &node;
-  }
-
-  void push_front(T &item) {
-    ListNode &node = item.*kNode;
-    TMEM_ASSERT(!node.linked());
-    node.previous = &head_;
-    node.next = head_.next;
-    head_.next->previous = &node;
-    head_.next = &node;
   }
 
   // Puts @item in the place of @old.

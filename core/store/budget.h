@@ -9,7 +9,8 @@
 // in proportion to its weight, among those with anything ephemeral, loses its
 // oldest; when a client is at its own limit, it loses its own.
 //
-// T is the PAM's unit of reclaim, a block of kFrames frames. Locking is the PAM's.
+// T is the PAM's unit of reclaim, a block of kFrames frames; busy() while somebody
+// empties it, at its place in the list. Locking is the PAM's.
 #ifndef TMEM_CORE_STORE_BUDGET_H
 #define TMEM_CORE_STORE_BUDGET_H
 
@@ -53,16 +54,12 @@ class Budget {
     frames -= kFrames;
   }
 
-  // @oldest: it is as old as the oldest.
-  void enlist(T &block, u32 client, bool persistent, bool oldest = false) {
+  void enlist(T &block, u32 client, bool persistent) {
     Account &account = accounts[client];
     if (persistent) {
       account.persistent.push_back(block);
     } else {
-      if (oldest)
-        account.ephemeral.push_front(block);
-      else
-        account.ephemeral.push_back(block);
+      account.ephemeral.push_back(block);
       account.ephemeral_frames += kFrames;
     }
   }
@@ -84,21 +81,32 @@ class Budget {
   // The block to be evicted for @reason (what charge() refused, or no memory)
   // on behalf of @client; nullptr if there is none.
   T *victim(Outcome reason, u32 client) const {
-    if (reason == Outcome::kRefusedLimit) return accounts[client].ephemeral.front();
+    if (reason == Outcome::kRefusedLimit) return oldest_of(accounts[client]);
     const Account *heaviest = nullptr;
     for (const Account &account : accounts) {
-      if (account.ephemeral.empty()) continue;
+      if (!oldest_of(account)) continue;
       // frames/weight > frames/weight, without dividing.
       if (!heaviest || account.frames * heaviest->weight > heaviest->frames * account.weight)
         heaviest = &account;
     }
-    return heaviest ? heaviest->ephemeral.front() : nullptr;
+    return heaviest ? oldest_of(*heaviest) : nullptr;
+  }
+  // Is it the last that eviction would come to?
+  bool is_youngest(const T &block, u32 client) const {
+    return accounts[client].ephemeral.back() == &block;
   }
 
   u64 ephemeral_frames() const {
     u64 sum = 0;
     for (const Account &account : accounts) sum += account.ephemeral_frames;
     return sum;
+  }
+
+  // The block that is least recently filled and that nobody is emptying.
+  static T *oldest_of(const Account &account) {
+    T *block = account.ephemeral.front();
+    while (block && block->busy()) block = account.ephemeral.after(*block);
+    return block;
   }
 
   Account accounts[TMEM_CLIENTS_MAX];

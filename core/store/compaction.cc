@@ -14,18 +14,28 @@
 
 namespace tmem {
 
+// How many runs are looked at for one that can be emptied.
+static constexpr u32 kCandidates = 8;
+
 // The emptiest run of the client and kind, if the holes of the others take what it has.
 Run *CompressedStore::choose_sparse_locked(u32 client, bool persistent) {
   const Bins &bins = bins_[client][persistent];
-  for (u32 group = kBins / 64; group-- > 0;) {
-    if (!bins.filled[group]) continue;
-    Run *run = bins.bin[group * 64 + highest_bit(bins.filled[group])].front();
-    // A pin may be a writer's, and what he has not written must not be copied:
-    // he could publish it between the copy and the move.
-    if (run->pins.any()) return nullptr;
-    const u32 used = kUnitsPerRun - run->free_units;
-    return bins.free_units - run->free_units >= used ? run : nullptr;
-  }
+  if (bins.stuck) return nullptr;
+  u32 looked_at = 0;
+  for (u32 group = kBins / 64; group-- > 0;)
+    for (u64 left = bins.filled[group]; left;) {
+      const u32 number = highest_bit(left);
+      left &= ~(u64{1} << number);
+      const Bin &bin = bins.bin[group * 64 + number];
+      for (Run *run = bin.front(); run; run = bin.after(*run)) {
+        const u32 used = kUnitsPerRun - run->free_units;
+        if (bins.free_units - run->free_units < used || looked_at++ == kCandidates) return nullptr;
+        // A pin may be a writer's, and what he has not written must not be copied:
+        // he could publish it between the copy and the move. And the run that is
+        // being filled would make its pages old.
+        if (!run->pins.any() && (persistent || !budget_.is_youngest(*run, client))) return run;
+      }
+    }
   return nullptr;
 }
 
@@ -72,11 +82,14 @@ Run *CompressedStore::compact_run(u32 client, bool persistent) {
   for (;;) {
     for (u32 i = 0; i < batch.count && room; ++i)
       room = move_entry(*run, batch.slots[i],
-                        {client, persistent, batch.back_references[i], batch.formats[i]});
+                        {client, persistent, batch.back_references[i], batch.formats[i], true});
     Guard guard(lock_);
     if (room) next_batch(*run, &cursor, batch);
     if (room && batch.count) continue;
-    if (!arrive_locked(*run, true)) return nullptr;
+    if (!arrive_locked(*run)) {
+      bins_[client][persistent].stuck = !room;
+      return nullptr;
+    }
     frames_compacted_ += kFramesPerRun;
     return run;
   }
@@ -95,14 +108,17 @@ u64 CompressedStore::compact(u64 frames) {
   return freed;
 }
 
-// Holes are worth the copying when they are a quarter of all there is; an eighth stays.
+// Holes are worth the copying when they are a quarter of their runs.
 u64 CompressedStore::compactable() {
   Guard guard(lock_);
-  u64 holes = 0;
-  for (const auto &of_client : bins_)
-    for (const Bins &bins : of_client) holes += bins.free_units;
-  const u64 all = runs_ * kUnitsPerRun;
-  return holes * 4 > all ? (holes - all / 8) / kUnitsPerFrame : 0;
+  u64 runs = 0;
+  for (u32 client = 0; client < TMEM_CLIENTS_MAX; ++client)
+    for (u32 kind = 0; kind < 2; ++kind) {
+      const Bins &bins = bins_[client][kind];
+      if (bins.free_units * 4 > bins.runs * kUnitsPerRun && choose_sparse_locked(client, kind))
+        runs += bins.free_units / kUnitsPerRun;
+    }
+  return runs * kFramesPerRun;
 }
 
 }  // namespace tmem

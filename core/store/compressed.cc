@@ -95,8 +95,12 @@ Result<CompressedStore::Place> CompressedStore::reserve(const Request &request) 
     if (const Maybe<Place> place = place_locked(request)) return *place;
   }
   const Result<Run *> run = obtain_run(request);
-  if (!run.ok()) return run.outcome();
   Guard guard(lock_);
+  if (!run.ok()) {
+    // What was tried may have made room all the same.
+    const Maybe<Place> place = place_locked(request);
+    return place ? Result<Place>(*place) : run.outcome();
+  }
   adopt(*run.value(), request.client, request.persistent);
   return place_in(*run.value(), request);
 }
@@ -113,9 +117,9 @@ Maybe<CompressedStore::Place> CompressedStore::place_locked(const Request &reque
     for (; left; left &= left - 1) {
       const Bin &bin = bins.bin[group * 64 + lowest_bit(left)];
       for (Run *run = bin.front(); run; run = bin.after(*run)) {
-        const bool packed = !run->fits_at_tail(units);
-        if (run->has_room(units) && (!packed || run->pack())) {
-          packings_ += packed;
+        const bool packs = !run->fits_at_tail(units);
+        if (run->has_room(units) && (!packs || (run->pack() && run->fits_at_tail(units)))) {
+          packings_ += packs;
           return place_in(*run, request);
         }
         if (++looked_at == kRunsPerSearch) return {};
@@ -130,7 +134,7 @@ CompressedStore::Place CompressedStore::place_in(Run &run, const Request &reques
   const u32 slot = run.place(request.back_reference, request.format);
   into_bin(run);
   run.pins.pin_locked();
-  if (!run.persistent) budget_.touch(run, run.client);
+  if (!run.persistent && !request.moved) budget_.touch(run, run.client);
   entries_++;
   entries_raw_ += request.format.is_raw();
   bytes_stored_ += request.format.bytes();
@@ -219,6 +223,7 @@ void CompressedStore::release_entry_locked(Run &run, u32 slot) {
   out_of_bin(run);
   run.remove(slot);
   if (!run.on_its_way) into_bin(run);
+  bins_of(run).stuck = false;
 }
 
 // ---- Bins
@@ -318,20 +323,19 @@ Result<Run *> CompressedStore::obtain_run(const Request &request) {
 
 void CompressedStore::set_out_locked(Run &run) {
   on_their_way_++;
-  budget_.delist(run, run.client, run.persistent);
   out_of_bin(run);
   run.on_its_way = 1;
 }
 
-bool CompressedStore::arrive_locked(Run &run, bool oldest) {
+bool CompressedStore::arrive_locked(Run &run) {
   on_their_way_--;
   if (!run.empty()) {
     // Some page is being read, or not yet published, or had no room elsewhere.
     run.on_its_way = 0;
-    budget_.enlist(run, run.client, run.persistent, oldest);
     into_bin(run);
     return false;
   }
+  budget_.delist(run, run.client, run.persistent);
   budget_.uncharge(run.client);
   runs_--;
   run.reset();
@@ -374,7 +378,11 @@ Run *CompressedStore::evict_run(Outcome reason, u32 client, bool *nothing_left) 
     for (u32 i = 0; i < taken; ++i) static_cast<void>(drop_locked(*run, batch.slots[i]));
     next_batch(*run, &cursor, batch);
     if (batch.count) continue;
-    if (!arrive_locked(*run, false)) return nullptr;
+    if (!arrive_locked(*run)) {
+      // Not the next one again: what is in the way may take its time.
+      budget_.touch(*run, run->client);
+      return nullptr;
+    }
     frames_evicted_ += kFramesPerRun;
     if (reason == Outcome::kRefusedLimit) evicted_for_limit_ += kFramesPerRun;
     if (reason == Outcome::kNoMemory) evicted_for_memory_ += kFramesPerRun;

@@ -65,6 +65,7 @@ class CompressedStore {
     u64 filled[kBins / 64] = {};  // a bit for each bin that is not empty
     u64 free_units = 0;           // of all runs in the bins
     u64 runs = 0;
+    bool stuck = false;  // compaction found no room, and no entry has gone since
   };
 
   struct Place {
@@ -80,6 +81,7 @@ class CompressedStore {
     bool persistent;
     u32 back_reference;
     EntryFormat format;
+    bool moved = false;  // it is no younger for that
   };
 
   static Pampd pampd_of(const Run &run, u32 slot) { return Pampd{Packed<Run>(run, slot).bits()}; }
@@ -108,12 +110,11 @@ class CompressedStore {
   void free_run(Run *run);
   void adopt(Run &run, u32 client, bool persistent) TMEM_REQUIRES(lock_);
 
-  // A run on its way out: off all lists, so that nobody else empties it and
-  // nothing new is placed there, and no pampd in it can come to mean another page.
+  // A run on its way out: nobody else empties it and nothing new is placed there,
+  // and no pampd in it can come to mean another page.
   void set_out_locked(Run &run) TMEM_REQUIRES(lock_);
-  // True: it is empty, nobody's, and charged to nobody. False: it is back on the
-  // lists (@oldest: first in the order of eviction), its turn comes again.
-  bool arrive_locked(Run &run, bool oldest) TMEM_REQUIRES(lock_);
+  // True: it is empty, nobody's, and charged to nobody. False: its turn comes again.
+  bool arrive_locked(Run &run) TMEM_REQUIRES(lock_);
   // Up to kBatch entries of a run on its way, from *@cursor on.
   static constexpr u32 kBatch = 32;
   struct Batch {

@@ -15,6 +15,8 @@ struct PlainPage {
   u32 client = 0;
   bool persistent = false;
   bool listed = true;  // false while it is being evicted
+
+  bool busy() const { return false; }
 };
 static_assert(sizeof(PlainPage) == 48);
 

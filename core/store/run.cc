@@ -20,7 +20,8 @@ u32 Run::place(u32 back_reference, EntryFormat format) {
 
 void Run::remove(u32 slot) {
   Entry &gone = entry(slot);
-  const u32 units = gone.format.units();
+  // Of a damaged entry nobody knows how long it was: its units come back with the run.
+  const u32 units = is_sane(slot) ? gone.format.units() : 0;
   free_units = static_cast<u16>(free_units + units);
   if (gone.unit + units == tail) tail = gone.unit;
   gone = {0, free_slot, EntryFormat()};

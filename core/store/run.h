@@ -148,11 +148,12 @@ struct alignas(8) Run {
   u16 client : 4 = 0;
   u16 bin : 7 = 0;
   u16 persistent : 1 = 0;
-  u16 on_its_way : 1 = 0;  // being emptied: takes no new entry, is on no list
+  u16 on_its_way : 1 = 0;  // being emptied: takes no new entry, is in no bin
 
   static constexpr u16 kNoSlot = 0xffff;
 
   bool empty() const { return entries == 0; }
+  bool busy() const { return on_its_way; }
   u8 *address(u32 unit) const {
     return static_cast<u8 *>(frames[unit / kUnitsPerFrame]) + unit % kUnitsPerFrame * kUnitBytes;
   }

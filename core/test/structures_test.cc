@@ -135,6 +135,8 @@ TEST(CountersTest, AddSubtractSum) {
 }
 
 struct Block {
+  bool busy() const { return is_busy; }
+  bool is_busy = false;
   tmem::ListNode node;
 };
 using BlockBudget = tmem::Budget<Block, &Block::node, 4>;
