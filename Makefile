@@ -15,7 +15,12 @@ modules: | kernel-headers
 
 install: modules_install
 
+# What the module redirects must have the prototypes that it was written for; some kernels have no modversions to say so.
+BTF ?= $(if $(filter /lib/modules/$(shell uname -r)/%,$(KDIR)),$(wildcard /sys/kernel/btf/vmlinux))
+
 modules_install: | kernel-headers
+	@test -z "$(BTF)" || ! $(top)/scripts/check-btf "$(BTF)" | grep '^refused' || { \
+		echo "make: not installed, this kernel has other prototypes: make modules_install BTF= does it all the same" >&2; exit 1; }
 	$(kbuild) modules_install
 
 clean: | kernel-headers
