@@ -16,9 +16,9 @@ namespace tmem_test {
 
 const char *const kHandleOperations = "pzbgfro";
 #ifdef TMEM_HAS_COMPACT
-const char *const kOtherOperations = "stcd";
+const char *const kOtherOperations = "stcnd";
 #else
-const char *const kOtherOperations = "std";
+const char *const kOtherOperations = "stnd";
 #endif
 
 namespace {
@@ -30,9 +30,11 @@ struct Place {
   u64 index;
 };
 constexpr Place kPlaces[kHandles] = {
-    {{{1, 0, 0}}, 0}, {{{1, 0, 0}}, 1}, {{{1, 0, 0}}, 100}, {{{2, 0, 0}}, 0}};
-constexpr bool kThereAtFirst[kHandles] = {true, false, true, false};
+    {{{1, 0, 0}}, 0}, {{{1, 0, 0}}, 1}, {{{1, 0, 0}}, 100}, {{{2, 0, 0}}, 0}, {{{1, 0, 0}}, 2}, {{{1, 0, 0}}, 3}};
+constexpr bool kThereAtFirst[kHandles] = {true, false, true, false, true, false};
 constexpr tmem_oid kBallast = {{9, 0, 0}};
+
+constexpr unsigned long long kForeignTag = 77;  // of a kind that no put of the program's has
 
 constexpr unsigned int kRoomyFrames = 512;
 constexpr unsigned int kTightFrames = 40;  // a fifth of it is the budget
@@ -118,6 +120,7 @@ class Arena {
   }
   bool persistent() const { return program_.flags & TMEM_POOL_PERSISTENT; }
   void do_one(unsigned int thread, const Operation &operation, Step &step);
+  void use_new_pool(unsigned char *page);
   void add_events(unsigned int thread, const Step &step);
   void explain_all();
   void take_apart();
@@ -202,8 +205,19 @@ void Arena::do_one(unsigned int thread, const Operation &operation, Step &step) 
 #ifdef TMEM_HAS_COMPACT
     case 'c': tmem_compact(host_, ~0ULL); break;
 #endif
+    case 'n': use_new_pool(page); break;
     case 'd': step.result = tmem_destroy_pool(client_, pool_); break;
   }
+}
+
+// The same handle as the program's first: a pool that comes into the memory of
+// one that has gone must not be taken for it.
+void Arena::use_new_pool(unsigned char *page) {
+  const int pool = tmem_new_pool(client_, program_.flags & TMEM_POOL_PERSISTENT, nullptr);
+  if (pool < 0) return;  // if an allocation failed
+  content_fill(page, CONTENT_TEXT, kForeignTag);
+  static_cast<void>(tmem_put(client_, pool, &kPlaces[0].oid, kPlaces[0].index, page));
+  static_cast<void>(tmem_destroy_pool(client_, pool));
 }
 
 template <typename Clock>
@@ -227,6 +241,7 @@ bool spans(const Operation &operation, unsigned int handle) {
     case 'r': return same_object && other.index >= one.index && other.index <= one.index + 1;
     case 's':
     case 't':
+    case 'n':
     case 'c': return false;
     default: return operation.handle == handle;
   }
@@ -237,7 +252,7 @@ void Arena::add_events(unsigned int thread, const Step &step) {
     return Event{deed, thread, step.called, step.returned, tag};
   };
   const char what = step.operation.what;
-  if (what == 's' || what == 't' || what == 'c') return;
+  if (std::strchr("stnc", what)) return;
   if (step.result == TMEM_GOING_AWAY || step.result == TMEM_BAD_ARGUMENT) {
     verdict.turned_away++;
     life_events_.push_back(event(step.result == TMEM_GOING_AWAY ? Deed::kGoingAway : Deed::kUnknown));

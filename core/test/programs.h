@@ -14,9 +14,10 @@
 //   p put   z put of a same-filled page   b put of noise, which an ephemeral pool refuses
 //   g get   f flush page   r flush range of the handle and its neighbour   o flush object
 //   s shrink by all there is   t shrink by one frame   c compact   d destroy the pool
+//   n a new pool, a page put into it, and its end: what a pool leaves behind is used again
 //
-// Handles 0 and 1 are neighbours, 2 lies elsewhere in the same object, 3 in
-// another one; 0 and 2 have a page when the threads start.
+// Handles 0, 1, 4 and 5 are neighbours, 2 lies elsewhere in the same object, 3
+// in another one; 0, 2 and 4 have a page when the threads start.
 //
 // After a run: no trouble, every invariant, each handle's history and the
 // pool's life explained (history.h), with a last get of each handle; then all
@@ -31,7 +32,7 @@
 
 namespace tmem_test {
 
-inline constexpr unsigned int kHandles = 4;
+inline constexpr unsigned int kHandles = 6;
 
 struct Operation {
   char what;  // a letter of the list above

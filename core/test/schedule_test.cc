@@ -266,7 +266,7 @@ TEST_P(InterleavingTest, TwoOperations) {
 
 // The pairs that meet at one handle, with one preemption more.
 TEST_P(InterleavingTest, TwoOperationsOnOneHandle) {
-  for (const char *pair : {"p0/p0", "p0/g0", "p0/f0", "p0/o0", "p0/d", "g0/g0", "g0/f0", "g0/s", "g0/d", "p3/o3", "p1/f0"}) {
+  for (const char *pair : {"p0/p0", "p0/g0", "p0/f0", "p0/o0", "p0/d", "g0/g0", "g0/f0", "g0/s", "g0/d", "p3/o3", "p1/f0", "p1f1/f4"}) {
     Program parsed;
     std::vector<Deviation> none;
     ASSERT_TRUE(parse(std::string("shared:") + pair, parsed, none));
@@ -278,7 +278,7 @@ TEST_P(InterleavingTest, TwoOperationsOnOneHandle) {
 // Around the counters too, where the core does what it does without a lock.
 TEST_P(InterleavingTest, TwoOperationsDensely) {
   scheduler_.set_dense(true);
-  for (const char *pair : {"p0/p0", "p0/g0", "p0/f0", "g0/f0", "p0/d", "g0/d", "f0/d", "p3/s"}) {
+  for (const char *pair : {"p0/p0", "p0/g0", "p0/f0", "g0/f0", "p0/d", "g0/d", "f0/d", "p3/s", "dn/s", "dn/p0", "dn/g0"}) {
     Program parsed;
     std::vector<Deviation> none;
     ASSERT_TRUE(parse(std::string("shared:") + pair, parsed, none));
