@@ -36,6 +36,7 @@ constexpr tmem_oid kBallast = {{9, 0, 0}};
 
 constexpr unsigned long long kForeignTag = 77;  // of a kind that no put of the program's has
 
+constexpr unsigned int kBallastPages = 14;
 constexpr unsigned int kRoomyFrames = 512;
 constexpr unsigned int kTightFrames = 40;  // a fifth of it is the budget
 constexpr unsigned int kMainThread = Scheduler::kThreadsMax;
@@ -123,6 +124,7 @@ class Arena {
   void use_new_pool(unsigned char *page);
   void add_events(unsigned int thread, const Step &step);
   void explain_all();
+  void look_at_the_rest();
   void take_apart();
 
   const Program &program_;
@@ -160,6 +162,14 @@ bool Arena::set_up() {
       tmem_host_stats(host_, &stats);
     }
     expect(stats.pages.pages_evicted != 0, "the budget is full");
+  }
+  if (program_.holed) {
+    // Of the pool's own kind, so that what the threads put comes between them.
+    for (unsigned int i = 0; i < kBallastPages; ++i) {
+      content_fill(page, CONTENT_HALF, i + 1);
+      expect(tmem_put(client_, pool_, &kBallast, i, page) == TMEM_OK, "pages are stored");
+    }
+    for (unsigned int i = 0; i < kBallastPages; i += 2) tmem_flush_page(client_, pool_, &kBallast, i);
   }
   for (unsigned int handle = 0; handle < kHandles; ++handle) {
     if (!kThereAtFirst[handle]) continue;
@@ -338,7 +348,20 @@ void Arena::judge(const std::string &trouble, u64 moment) {
     steps_[kMainThread].push_back(step);
   }
   explain_all();
+  look_at_the_rest();
   take_apart();
+}
+
+// Pages that no thread has touched, but that others may have been moved over.
+void Arena::look_at_the_rest() {
+  if (!program_.holed) return;
+  unsigned char *page = pages_[kMainThread];
+  for (unsigned int i = 1; i < kBallastPages; i += 2) {
+    const int result = tmem_get(client_, pool_, &kBallast, i, page);
+    if (result == TMEM_BAD_ARGUMENT) return;  // the pool is gone; its life has been judged
+    expect(result == TMEM_OK || !persistent(), "a page that nobody touched is still there");
+    expect(result != TMEM_OK || content_matches(page, CONTENT_HALF, i + 1), "and is what it was");
+  }
 }
 
 void Arena::take_apart() {
@@ -364,7 +387,7 @@ void Arena::take_apart() {
 // ---- Text
 
 std::string Program::text() const {
-  std::string text = tight ? "tight-" : "";
+  std::string text = tight ? "tight-" : holed ? "holed-" : "";
   for (const auto &flavour : kFlavours)
     if (flavour.flags == flags) text += flavour.name;
   text += ':';
@@ -384,10 +407,9 @@ bool parse(const std::string &text, Program &program, std::vector<Deviation> &de
   const size_t colon = text.find(':'), at = text.find('@');
   if (colon == std::string::npos) return false;
   std::string name = text.substr(0, colon);
-  if (name.rfind("tight-", 0) == 0) {
-    program.tight = true;
-    name = name.substr(6);
-  }
+  program.tight = name.rfind("tight-", 0) == 0;
+  program.holed = name.rfind("holed-", 0) == 0;
+  if (program.tight || program.holed) name = name.substr(6);
   const auto flavour = std::find_if(std::begin(kFlavours), std::end(kFlavours),
                                     [&](const auto &one) { return name == one.name; });
   if (flavour == std::end(kFlavours)) return false;

@@ -8,8 +8,8 @@
 //   │      │  │    └ the third allocation from the start of the threads on fails
 //   │      │  └ thread 1: flush object of handle 0, shrink
 //   │      └ thread 0: put handle 0, get handle 1
-//   └ kind of pool, "ephemeral", "persistent", "shared" or "persistent-shared", and "tight-" before it
-//     for a host whose budget is full of ephemeral pages
+//   └ kind of pool, "ephemeral", "persistent", "shared" or "persistent-shared"; before it "tight-" for a
+//     host whose budget is full of ephemeral pages, "holed-" for a store with a hole between any two pages
 //
 //   p put   z put of a same-filled page   b put of noise, which an ephemeral pool refuses
 //   g get   f flush page   r flush range of the handle and its neighbour   o flush object
@@ -42,6 +42,7 @@ struct Operation {
 struct Program {
   unsigned int flags = 0;  // of the pool
   bool tight = false;
+  bool holed = false;
   std::vector<std::vector<Operation>> threads;
   long long failing = 0;  // the number of the allocation that fails; 0: none
 

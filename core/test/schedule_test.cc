@@ -125,7 +125,7 @@ TEST(SchedulerTest, ASpinningThreadGivesWay) {
 }
 
 TEST(SchedulerTest, ProgramsAreText) {
-  for (const char *text : {"ephemeral:p0g1/o0s ", "tight-persistent:b3/r2/d !7 ", "shared:z1/t "}) {
+  for (const char *text : {"ephemeral:p0g1/o0s ", "tight-persistent:b3/r2/d !7 ", "holed-shared:z1/t "}) {
     Program program;
     std::vector<Deviation> deviations;
     ASSERT_TRUE(parse(text + std::string("@17:1 23:0"), program, deviations)) << text;
@@ -205,14 +205,17 @@ struct Flavour {
   const char *name;
   unsigned int flags;
   bool tight;
+  bool holed;
 };
 
 constexpr Flavour kFlavours[] = {
-    {"ephemeral", 0, false},
-    {"persistent", TMEM_POOL_PERSISTENT, false},
-    {"shared", TMEM_POOL_SHARED, false},
-    {"tight_ephemeral", 0, true},
-    {"tight_persistent", TMEM_POOL_PERSISTENT, true},
+    {"ephemeral", 0, false, false},
+    {"persistent", TMEM_POOL_PERSISTENT, false, false},
+    {"shared", TMEM_POOL_SHARED, false, false},
+    {"tight_ephemeral", 0, true, false},
+    {"tight_persistent", TMEM_POOL_PERSISTENT, true, false},
+    {"holed_persistent", TMEM_POOL_PERSISTENT, false, true},
+    {"holed_shared", TMEM_POOL_SHARED, false, true},
 };
 
 // All operations of one thread in a small scope: on the handle that has a page, on its neighbour and on a new object.
@@ -232,6 +235,7 @@ class InterleavingTest : public testing::TestWithParam<Flavour> {
     Program program;
     program.flags = GetParam().flags;
     program.tight = GetParam().tight;
+    program.holed = GetParam().holed;
     program.threads = std::move(threads);
     return program;
   }
@@ -266,7 +270,7 @@ TEST_P(InterleavingTest, TwoOperations) {
 
 // The pairs that meet at one handle, with one preemption more.
 TEST_P(InterleavingTest, TwoOperationsOnOneHandle) {
-  for (const char *pair : {"p0/p0", "p0/g0", "p0/f0", "p0/o0", "p0/d", "g0/g0", "g0/f0", "g0/s", "g0/d", "p3/o3", "p1/f0", "p1f1/f4"}) {
+  for (const char *pair : {"p0/p0", "p0/g0", "p0/f0", "p0/o0", "p0/d", "g0/g0", "g0/f0", "g0/s", "g0/d", "p3/o3", "p1/f0", "p1f1/f4", "p1/p3", "p1/g0"}) {
     Program parsed;
     std::vector<Deviation> none;
     ASSERT_TRUE(parse(std::string("shared:") + pair, parsed, none));
