@@ -78,8 +78,8 @@ void reach(Point point);
 struct ThreadState;
 ThreadState *make_thread_state(unsigned int number);
 void drop_thread_state(ThreadState *state);
-// As if the thread had called nothing yet; it holds nothing.
-void restart_thread_state(ThreadState *state);
+// It begins something new, and must hold nothing.
+void restart_thread_state(const ThreadState &state);
 // From here on this thread of the system runs as that one; nullptr: as itself.
 void use_thread_state(ThreadState *state);
 // " holds rank 1, ..." or " holds nothing".

@@ -152,7 +152,7 @@ void Scheduler::begin(const std::vector<std::function<void()>> &bodies, Chooser 
     threads_[i].body = &bodies[i];
     threads_[i].done = false;
     threads_[i].ready = nullptr;
-    restart_thread_state(threads_[i].state);
+    restart_thread_state(*threads_[i].state);
   }
   at_home_ = false;
   running_ = kThreadsMax;  // none yet

@@ -115,8 +115,8 @@ class Scheduler final : public Scheduling {
   // A moment for the history of this schedule: each is later than the one before.
   unsigned long long moment();
 
-  // Where switches happen besides: at every question for the CPU's number, thus
-  // around the counters and whatever the core does without a lock.
+  // Switches happen at every count as well, and thus around whatever the core
+  // does without a lock.
   void set_dense(bool dense) { dense_ = dense; }
   bool dense() const { return dense_; }
 
