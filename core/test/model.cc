@@ -360,7 +360,6 @@ void Model::shrink() {
 
 // Entries move, and nobody can tell but by the frames that come back.
 void Model::compact() {
-#ifdef TMEM_HAS_COMPACT
   const u64 frames = choices_.below(4) ? ~0ULL : choices_.below(24);
   const long long before = injector.live_frames;
   struct tmem_host_stats was, is;
@@ -372,7 +371,6 @@ void Model::compact() {
   expect(is.usage.entries == was.usage.entries && is.usage.bytes_stored == was.usage.bytes_stored &&
              is.pages.pages == was.pages.pages && is.pages.pages_evicted == was.pages.pages_evicted,
          "compacting loses no page");
-#endif
   read_everything();
 }
 

@@ -15,11 +15,7 @@
 namespace tmem_test {
 
 const char *const kHandleOperations = "pzbgfro";
-#ifdef TMEM_HAS_COMPACT
 const char *const kOtherOperations = "stcnd";
-#else
-const char *const kOtherOperations = "stnd";
-#endif
 
 namespace {
 
@@ -212,9 +208,7 @@ void Arena::do_one(unsigned int thread, const Operation &operation, Step &step) 
     case 'o': step.result = tmem_flush_object(client_, pool_, &place.oid); break;
     case 's': tmem_shrink(host_, ~0ULL); break;
     case 't': tmem_shrink(host_, 1); break;
-#ifdef TMEM_HAS_COMPACT
     case 'c': tmem_compact(host_, ~0ULL); break;
-#endif
     case 'n': use_new_pool(page); break;
     case 'd': step.result = tmem_destroy_pool(client_, pool_); break;
   }

@@ -52,7 +52,7 @@ struct Program {
 // False if @text is no program; @deviations is what stands behind the @.
 bool parse(const std::string &text, Program &program, std::vector<Deviation> &deviations);
 
-// Letters that take a handle, and those that do not, as far as the core has them.
+// Letters that take a handle, and those that do not.
 extern const char *const kHandleOperations;
 extern const char *const kOtherOperations;
 

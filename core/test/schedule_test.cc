@@ -270,7 +270,7 @@ TEST_P(InterleavingTest, TwoOperations) {
 
 // The pairs that meet at one handle, with one preemption more.
 TEST_P(InterleavingTest, TwoOperationsOnOneHandle) {
-  for (const char *pair : {"p0/p0", "p0/g0", "p0/f0", "p0/o0", "p0/d", "g0/g0", "g0/f0", "g0/s", "g0/d", "p3/o3", "p1/f0", "p1f1/f4", "p1/p3", "p1/g0"}) {
+  for (const char *pair : {"p0/p0", "p0/g0", "p0/f0", "p0/o0", "p0/d", "p0/c", "g0/g0", "g0/f0", "g0/s", "g0/c", "g0/d", "f0/c", "p3/o3", "p1/f0", "p1f1/f4", "p1/p3", "p1/g0"}) {
     Program parsed;
     std::vector<Deviation> none;
     ASSERT_TRUE(parse(std::string("shared:") + pair, parsed, none));
