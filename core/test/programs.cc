@@ -32,9 +32,10 @@ constexpr tmem_oid kBallast = {{9, 0, 0}};
 
 constexpr unsigned long long kForeignTag = 77;  // of a kind that no put of the program's has
 
-constexpr unsigned int kBallastPages = 14;
+constexpr unsigned int kBallastPages = 16;
+constexpr unsigned int kBallastNoise = 400;  // words of 512: few pages fill the budget, and none is poor
 constexpr unsigned int kRoomyFrames = 512;
-constexpr unsigned int kTightFrames = 40;  // a fifth of it is the budget
+constexpr unsigned int kTightFrames = 80;  // a fifth of it is the budget
 constexpr unsigned int kMainThread = Scheduler::kThreadsMax;
 
 constexpr struct {
@@ -153,19 +154,18 @@ bool Arena::set_up() {
     const int ballast = tmem_new_pool(client_, 0, nullptr);
     struct tmem_host_stats stats = {};
     for (unsigned int i = 0; i < 200 && !stats.pages.pages_evicted; ++i) {
-      content_fill(page, CONTENT_HALF, i + 1);
+      content_fill_mixed(page, kBallastNoise, i + 1);
       expect(tmem_put(client_, ballast, &kBallast, i, page) == TMEM_OK, "ballast is stored");
       tmem_host_stats(host_, &stats);
     }
     expect(stats.pages.pages_evicted != 0, "the budget is full");
   }
-  if (program_.holed) {
-    // Of the pool's own kind, so that what the threads put comes between them.
-    for (unsigned int i = 0; i < kBallastPages; ++i) {
-      content_fill(page, CONTENT_HALF, i + 1);
-      expect(tmem_put(client_, pool_, &kBallast, i, page) == TMEM_OK, "pages are stored");
-    }
-    for (unsigned int i = 0; i < kBallastPages; i += 2) tmem_flush_page(client_, pool_, &kBallast, i);
+  // Of the pool's own kind, and more than one run of them; the handles' pages come
+  // into the next run, and when every other page before them has gone, compacting
+  // moves them.
+  for (unsigned int i = 0; program_.holed && i < kBallastPages; ++i) {
+    content_fill(page, CONTENT_HALF, i + 1);
+    expect(tmem_put(client_, pool_, &kBallast, i, page) == TMEM_OK, "pages are stored");
   }
   for (unsigned int handle = 0; handle < kHandles; ++handle) {
     if (!kThereAtFirst[handle]) continue;
@@ -174,6 +174,8 @@ bool Arena::set_up() {
     step.returned = ++moment;
     steps_[kMainThread].push_back(step);
   }
+  for (unsigned int i = 0; program_.holed && i < kBallastPages; i += 2)
+    expect(tmem_flush_page(client_, pool_, &kBallast, i) == TMEM_OK, "and flushed");
   if (program_.failing) injector_fail(INJECT_ALL, program_.failing - 1, 1);
   return verdict.wrong.empty();
 }
@@ -334,6 +336,7 @@ void Arena::judge(const std::string &trouble, u64 moment) {
   struct tmem_host_stats stats = {};
   tmem_host_stats(host_, &stats);
   verdict.evicted += stats.pages.pages_evicted != 0;
+  verdict.compacted += stats.usage.frames_compacted != 0;
   if (const char *broken = stats_broken_identity(&stats.pages)) expect(false, broken);
   for (unsigned int handle = 0; handle < kHandles; ++handle) {
     Step step = {{'g', handle}, ++moment, 0, 0, 0};

@@ -9,7 +9,7 @@
 //   │      │  └ thread 1: flush object of handle 0, shrink
 //   │      └ thread 0: put handle 0, get handle 1
 //   └ kind of pool, "ephemeral", "persistent", "shared" or "persistent-shared"; before it "tight-" for a
-//     host whose budget is full of ephemeral pages, "holed-" for a store with a hole between any two pages
+//     host whose budget is full of ephemeral pages, "holed-" for a store with holes enough to compact it
 //
 //   p put   z put of a same-filled page   b put of noise, which an ephemeral pool refuses
 //   g get   f flush page   r flush range of the handle and its neighbour   o flush object
@@ -60,7 +60,7 @@ struct Verdict {
   std::string wrong;        // empty: nothing
   long long failures = 0;   // allocations that were made to fail
   // What happened, over all runs, must not be nothing: tests look at it.
-  unsigned int hits = 0, misses = 0, refusals = 0, evicted = 0, turned_away = 0;
+  unsigned int hits = 0, misses = 0, refusals = 0, evicted = 0, compacted = 0, turned_away = 0;
 };
 
 // Runs @program once, as @chooser says, on a host of its own.

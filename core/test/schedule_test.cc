@@ -147,7 +147,7 @@ std::string how_to_repeat(const Program &program, const Scheduler &scheduler) {
 
 // What all runs of a test came to.
 struct Sum {
-  unsigned long long schedules = 0, hits = 0, misses = 0, refusals = 0, evicted = 0, turned_away = 0;
+  unsigned long long schedules = 0, hits = 0, misses = 0, refusals = 0, evicted = 0, compacted = 0, turned_away = 0;
   unsigned int longest = 0;
   void add(const Verdict &verdict, const Scheduler &scheduler) {
     schedules++;
@@ -155,6 +155,7 @@ struct Sum {
     misses += verdict.misses;
     refusals += verdict.refusals;
     evicted += verdict.evicted;
+    compacted += verdict.compacted;
     turned_away += verdict.turned_away;
     longest = std::max(longest, scheduler.decisions());
   }
@@ -165,6 +166,7 @@ struct Sum {
     testing::Test::RecordProperty("misses", std::to_string(misses));
     testing::Test::RecordProperty("refusals", std::to_string(refusals));
     testing::Test::RecordProperty("evicted", std::to_string(evicted));
+    testing::Test::RecordProperty("compacted", std::to_string(compacted));
     testing::Test::RecordProperty("turned_away", std::to_string(turned_away));
   }
 };
@@ -266,6 +268,13 @@ TEST_P(InterleavingTest, TwoOperations) {
     for (size_t k = i; k < operations.size(); ++k)
       if (!enumerate(scheduler_, program_of({{operations[i]}, {operations[k]}}), preemptions_max(1), sum_)) return;
   sum_.record();
+  // What a flavour is for has happened.
+  if (GetParam().tight) {
+    EXPECT_EQ(sum_.evicted, sum_.schedules);
+  }
+  if (GetParam().holed) {
+    EXPECT_GT(sum_.compacted, 0u);
+  }
 }
 
 // The pairs that meet at one handle, with one preemption more.
