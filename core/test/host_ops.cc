@@ -16,8 +16,11 @@
 namespace tmem_test {
 namespace {
 
+thread_local Scheduling *scheduling = nullptr;
+
 [[noreturn]] void broken(const char *rule, const char *detail = "") {
   std::fprintf(stderr, "host_ops: rule broken: %s %s\n", rule, detail);
+  if (scheduling) std::fprintf(stderr, "%s\n", scheduling->describe().c_str());
   std::fflush(stderr);
   std::abort();
 }
@@ -40,7 +43,9 @@ struct HeldLock {
   unsigned int rank;
 };
 
-struct Thread {
+}  // namespace
+
+struct ThreadState {
   HeldLock held[kLocksMax];
   int held_count = 0;
   bool atomic_context = false;
@@ -52,35 +57,48 @@ struct Thread {
   unsigned int number;
   unsigned long long random;
 
-  Thread() {
-    static std::atomic<unsigned int> threads{0};
-    number = threads.fetch_add(1);
+  explicit ThreadState(unsigned int its_number) : number(its_number) {
     random = number * 0x9e3779b97f4a7c15ULL + 1;
   }
-  ~Thread() { delete codec; }
+  ~ThreadState() { delete codec; }
+  ThreadState(const ThreadState &) = delete;
+  ThreadState &operator=(const ThreadState &) = delete;
 };
 
-thread_local Thread current;
+namespace {
+
+using Thread = ThreadState;
+
+unsigned int next_thread_number() {
+  static std::atomic<unsigned int> threads{0};
+  return threads.fetch_add(1);
+}
+
+thread_local Thread own_state{next_thread_number()};
+thread_local Thread *used_state = nullptr;  // a logical thread's
+
+Thread &current() { return used_state ? *used_state : own_state; }
 
 std::atomic<unsigned int> perturbation{0};
 std::atomic<long> lock_count{0};
 
-void perturb() {
+void perturb(Point point = Point::kHostOp) {
+  if (scheduling) return scheduling->reach(point);
   const unsigned int one_in = perturbation.load(std::memory_order_relaxed);
   if (!one_in) return;
-  current.random = current.random * 6364136223846793005ULL + 1442695040888963407ULL;
-  if ((current.random >> 33) % one_in == 0) sched_yield();
+  current().random = current().random * 6364136223846793005ULL + 1442695040888963407ULL;
+  if ((current().random >> 33) % one_in == 0) sched_yield();
 }
 
 void no_lock_held(const char *what) {
-  if (current.held_count) broken("a lock is held at a call that must find none:", what);
+  if (current().held_count) broken("a lock is held at a call that must find none:", what);
 }
 
 void may_sleep(const char *what) {
   no_lock_held(what);
-  if (current.atomic_context || current.interrupt_depth)
+  if (current().atomic_context || current().interrupt_depth)
     broken("process context only:", what);
-  if (current.codec_depth) broken("the CPU's codec buffers are held while sleeping:", what);
+  if (current().codec_depth) broken("the CPU's codec buffers are held while sleeping:", what);
 }
 
 // ---- Memory
@@ -138,6 +156,7 @@ void *frame_alloc(unsigned int flags) {
 
 void frame_free(void *frame) {
   no_lock_held("frame_free");
+  perturb();
   if (!frame || reinterpret_cast<size_t>(frame) % TMEM_PAGE_BYTES) broken("frame_free arguments");
   std::memset(frame, kStale, TMEM_PAGE_BYTES);
   std::free(frame);
@@ -145,6 +164,7 @@ void frame_free(void *frame) {
 
 void *table_alloc(unsigned long bytes) {
   may_sleep("table_alloc");
+  perturb();
   void *table = allocate(kTableMagic, bytes, bytes);
   if (table) std::memset(table, 0, bytes);
   return table;
@@ -152,19 +172,20 @@ void *table_alloc(unsigned long bytes) {
 
 void table_free(void *table, unsigned long bytes) {
   may_sleep("table_free");
+  perturb();
   if (!table) broken("table_free arguments");
   release(kTableMagic, bytes, table, bytes);
 }
 
 void breathe() {
   may_sleep("breathe");
-  sched_yield();
+  scheduling ? scheduling->reach(Point::kHostOp) : static_cast<void>(sched_yield());
 }
 
 // ---- Codec
 
 tmem_codec_buffers codec_begin() {
-  Thread &thread = current;
+  Thread &thread = current();
   if (!thread.codec) thread.codec = new CodecBuffers;
   const int depth = thread.codec_depth;
   if (depth && thread.codec_interrupt_depth[depth - 1] == thread.interrupt_depth)
@@ -185,7 +206,7 @@ tmem_codec_buffers codec_begin() {
 }
 
 void codec_end() {
-  Thread &thread = current;
+  Thread &thread = current();
   if (!thread.codec_depth) broken("codec_end without codec_begin");
   thread.codec_depth--;
   if (thread.codec_interrupt_depth[thread.codec_depth] != thread.interrupt_depth)
@@ -197,7 +218,7 @@ void codec_end() {
 int compress(const void *page, void *output, unsigned long *output_bytes, void *workspace) {
   no_lock_held("compress");
   perturb();
-  const Thread &thread = current;
+  const Thread &thread = current();
   if (!thread.codec_depth || !thread.codec_has_workspace[thread.codec_depth - 1] ||
       workspace != thread.codec->workspace || output != thread.codec->output)
     broken("compress with buffers that are not lent");
@@ -220,6 +241,7 @@ int decompress(const void *input, unsigned long input_bytes, void *page) {
 
 unsigned int checksum(const void *data, unsigned long bytes) {
   no_lock_held("checksum");
+  perturb();
   return XXH32(data, bytes, 0);
 }
 
@@ -238,6 +260,11 @@ std::atomic_ref<unsigned long> word_of(tmem_lock *lock) {
 
 unsigned long interrupt_state_of(const tmem_lock *lock) {
   return reinterpret_cast<unsigned long>(lock) ^ kInterruptState;
+}
+
+bool is_free(const void *lock) {
+  tmem_lock *it = const_cast<tmem_lock *>(static_cast<const tmem_lock *>(lock));
+  return !(word_of(it).load(std::memory_order_relaxed) & kLockHeld);
 }
 
 // ---- Counters and gates
@@ -267,6 +294,7 @@ Gate &gate_of(const tmem_gate *gate) {
 
 tmem_counters *counters_alloc(unsigned int cells) {
   may_sleep("counters_alloc");
+  perturb();
   void *row = allocate(kTableMagic, cells, sizeof(unsigned long long) * cells * kCpus);
   if (row) std::memset(row, 0, sizeof(unsigned long long) * cells * kCpus);
   return static_cast<tmem_counters *>(row);
@@ -274,6 +302,7 @@ tmem_counters *counters_alloc(unsigned int cells) {
 
 void counters_free(tmem_counters *counters, unsigned int cells) {
   may_sleep("counters_free");
+  perturb();
   if (!counters) broken("counters_free arguments");
   release(kTableMagic, cells, counters, sizeof(unsigned long long) * cells * kCpus);
 }
@@ -285,7 +314,41 @@ std::atomic_ref<unsigned long long> part_of(const tmem_counters *counters, unsig
   return std::atomic_ref<unsigned long long>(parts[cell * kCpus + cpu]);
 }
 
+void add_to(tmem_counters *counters, unsigned long cell, unsigned long long delta) {
+  part_of(counters, static_cast<unsigned int>(cell), current().number % kCpus)
+      .fetch_add(delta, std::memory_order_release);
+}
+
+bool nobody_is_inside(const void *gate) {
+  const std::lock_guard guard(gate_mutex);
+  return gate_of(static_cast<const tmem_gate *>(gate)).inside == 0;
+}
+
 }  // namespace
+
+Scheduling *set_scheduling(Scheduling *chosen) {
+  Scheduling *before = scheduling;
+  scheduling = chosen;
+  return before;
+}
+
+void reach(Point point) {
+  if (scheduling) scheduling->reach(point);
+}
+
+ThreadState *make_thread_state(unsigned int number) { return new ThreadState(number); }
+void drop_thread_state(ThreadState *state) { delete state; }
+void use_thread_state(ThreadState *state) { used_state = state; }
+
+void restart_thread_state(const ThreadState &state) {
+  if (state.held_count || state.codec_depth) broken("a thread that holds something begins anew");
+}
+
+std::string what_it_holds(const ThreadState &state) {
+  std::string text = " holds";
+  for (int i = 0; i < state.held_count; ++i) text += " rank " + std::to_string(state.held[i].rank);
+  return state.held_count ? text : " holds nothing";
+}
 
 const tmem_host_ops *host_ops() {
   static const tmem_host_ops ops = [] {
@@ -319,18 +382,18 @@ int events_waiting() {
   return closers;
 }
 long live_locks() { return lock_count.load(); }
-int locks_held() { return current.held_count; }
+int locks_held() { return current().held_count; }
 
 bool enter_atomic_context() {
-  const bool before = current.atomic_context;
-  current.atomic_context = true;
+  const bool before = current().atomic_context;
+  current().atomic_context = true;
   return before;
 }
-void leave_atomic_context(bool before) { current.atomic_context = before; }
-void enter_interrupt() { current.interrupt_depth++; }
+void leave_atomic_context(bool before) { current().atomic_context = before; }
+void enter_interrupt() { current().interrupt_depth++; }
 void leave_interrupt() {
-  if (current.held_count && current.interrupt_depth == 1) broken("an interrupt returns with a lock");
-  current.interrupt_depth--;
+  if (current().held_count && current().interrupt_depth == 1) broken("an interrupt returns with a lock");
+  current().interrupt_depth--;
 }
 
 thread_local std::function<void(unsigned int, bool)> lock_hook;
@@ -357,7 +420,7 @@ void tmem_lock_destroy(tmem_lock *lock) {
 }
 
 unsigned long tmem_lock_acquire(tmem_lock *lock) {
-  Thread &thread = current;
+  Thread &thread = current();
   std::atomic_ref<unsigned long> word = word_of(lock);
   unsigned long free = word.load(std::memory_order_relaxed) & ~kLockHeld;
   if ((free & kLockMagicMask) != kLockMagic) broken("acquire of a lock that was not initialised");
@@ -369,7 +432,10 @@ unsigned long tmem_lock_acquire(tmem_lock *lock) {
                   thread.held[thread.held_count - 1].rank);
     broken("lock order:", detail);
   }
-  perturb();
+  if (scheduling)
+    scheduling->wait(is_free, lock);
+  else
+    perturb(Point::kLock);
   if (lock_hook) lock_hook(rank, true);
   for (unsigned int spins = 0;;) {
     unsigned long expected = free;
@@ -383,19 +449,20 @@ unsigned long tmem_lock_acquire(tmem_lock *lock) {
 }
 
 void tmem_lock_release(tmem_lock *lock, unsigned long interrupt_state) {
-  Thread &thread = current;
+  Thread &thread = current();
   if (!thread.held_count || thread.held[thread.held_count - 1].lock != lock)
     broken("release of a lock that was not the last one acquired");
   if (interrupt_state != interrupt_state_of(lock)) broken("interrupt state of another lock");
   thread.held_count--;
   const unsigned int rank = word_of(lock).load() >> kLockRankShift & 0xff;
   word_of(lock).fetch_and(~kLockHeld, std::memory_order_release);
-  perturb();
+  perturb(Point::kUnlock);
   if (lock_hook) lock_hook(rank, false);
 }
 
 void tmem_counters_add(tmem_counters *counters, unsigned int cell, unsigned long long delta) {
-  part_of(counters, cell, current.number % kCpus).fetch_add(delta, std::memory_order_release);
+  reach(Point::kCounter);
+  add_to(counters, cell, delta);
 }
 
 unsigned long long tmem_counters_sum(const tmem_counters *counters, unsigned int cell) {
@@ -431,7 +498,7 @@ int tmem_gate_enter(tmem_gate *gate) {
   Gate &own = gate_of(gate);
   if (own.magic_and_state == kGateMagic) return 0;
   own.inside++;
-  tmem_counters_add(own.counters, static_cast<unsigned int>(own.cell), 1);
+  add_to(own.counters, own.cell, 1);
   return 1;
 }
 
@@ -440,7 +507,7 @@ void tmem_gate_leave(tmem_gate *gate) {
   const std::lock_guard guard(gate_mutex);
   Gate &own = gate_of(gate);
   if (own.inside-- == 0) broken("a gate is left that was not entered");
-  tmem_counters_add(own.counters, static_cast<unsigned int>(own.cell) + 1, 1);
+  add_to(own.counters, own.cell + 1, 1);
   if (own.magic_and_state == kGateMagic && own.inside == 0) somebody_left.notify_all();
 }
 
@@ -451,11 +518,17 @@ void tmem_gate_close(tmem_gate *gate) {
   if (own.magic_and_state == kGateMagic) broken("a gate is closed twice");
   own.magic_and_state &= ~kGateOpen;
   closers++;
+  if (scheduling) {
+    guard.unlock();
+    scheduling->wait(nobody_is_inside, gate);
+    guard.lock();
+  }
   somebody_left.wait(guard, [&] { return own.inside == 0; });
   closers--;
 }
 
 int tmem_gate_is_open(const tmem_gate *gate) {
+  reach(Point::kCounter);
   const std::lock_guard guard(gate_mutex);
   return gate_of(gate).magic_and_state & kGateOpen;
 }

@@ -16,6 +16,7 @@
 #define TMEM_CORE_TEST_HOST_OPS_H
 
 #include <functional>
+#include <string>
 
 #include "abi.h"
 
@@ -45,6 +46,44 @@ void leave_interrupt();
 // Of this thread: called before a lock is acquired (true) and after it was released.
 extern thread_local std::function<void(unsigned int rank, bool acquire)> lock_hook;
 void set_perturbation(unsigned int one_in);
+
+// ---- For a scheduler (schedule.h); by default there is none.
+
+// Where a thread may be made to stand still.
+enum class Point { kLock, kUnlock, kHostOp, kPamOp, kCounter };
+
+// Whether what a thread waits for has come about.
+using Ready = bool (*)(const void *argument);
+
+class Scheduling {
+ public:
+  // The running thread is at @point; may return much later.
+  virtual void reach(Point point) = 0;
+  // Returns when @ready says so of @argument, and then nothing has run since it did.
+  virtual void wait(Ready ready, const void *argument) = 0;
+  // For the message before the process dies.
+  virtual std::string describe() const = 0;
+
+ protected:
+  ~Scheduling() = default;
+};
+
+// In this thread of the system; returns the one before, or nullptr.
+Scheduling *set_scheduling(Scheduling *scheduling);
+// What all host ops call; PAM ops in front of which a test stands call it too.
+void reach(Point point);
+
+// What the host knows of a thread: locks held, buffers lent, its CPU. A logical
+// thread has its own, with its number in place of one counted.
+struct ThreadState;
+ThreadState *make_thread_state(unsigned int number);
+void drop_thread_state(ThreadState *state);
+// It begins something new, and must hold nothing.
+void restart_thread_state(const ThreadState &state);
+// From here on this thread of the system runs as that one; nullptr: as itself.
+void use_thread_state(ThreadState *state);
+// " holds rank 1, ..." or " holds nothing".
+std::string what_it_holds(const ThreadState &state);
 
 }  // namespace tmem_test
 

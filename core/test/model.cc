@@ -148,6 +148,7 @@ void Model::put() {
   const bool corrupt = options_.corrupt && choices_.below(6) == 0;
   if (corrupt) expect(tmem_debug_corrupt(host_, 1) == TMEM_OK, "pages can be corrupted");
 
+  note_evictions();
   injector.no_workspace = no_workspace;
   tmem_client *client = clients_[name->client].client;
   const int result = tmem_put(client, name->id, &kOids[key.oid], kIndexes[key.index], page_);
@@ -175,11 +176,15 @@ void Model::put() {
   }
   pool.seen.puts_dropped += was_there && result != TMEM_OK;
   pool.pages.erase(key);
-  if (result == TMEM_OK) pool.pages[key] = {tag, kind, corrupt && !in_index_alone};
+  const u64 bytes = in_index_alone ? 0 : is_same_filled(kind) ? sizeof(u64) : compressed_bytes(page_);
+  if (result == TMEM_OK)
+    pool.pages[key] = {tag, kind, corrupt && !in_index_alone, std::min<u64>(bytes, TMEM_PAGE_BYTES)};
+  check_evictions_for(pool);
 
   // Why a put may be refused, and when it must be.
   expect(frozen == (result == TMEM_REFUSED_FROZEN), "frozen refuses every put, and only it says so");
   if (frozen) return;
+  if (result == TMEM_OK && pool.persistent()) check_limit(pool);
   if (in_index_alone) {
     expect(result == TMEM_OK || (result == TMEM_NO_MEMORY && memory_failed()),
            "a same-filled page is stored");
@@ -193,7 +198,6 @@ void Model::put() {
   } else {
     const u64 percent = tunables_[pool.persistent() ? TMEM_TUNABLE_ADMIT_PERSISTENT_PERCENT
                                                     : TMEM_TUNABLE_ADMIT_EPHEMERAL_PERCENT];
-    const u64 bytes = compressed_bytes(page_);
     if (pool.persistent() && percent == 100)
       expect(result != TMEM_REFUSED_POOR, "at 100 percent no persistent page is poor");
     else if (bytes * 100 > (percent + 1) * TMEM_PAGE_BYTES)
@@ -210,14 +214,26 @@ void Model::put() {
 }
 
 void Model::get() {
-  Name *name = any_name();
-  if (!name) return;
-  Pool &pool = *name->pool;
-  const Key key = any_key();
+  const Name *name = any_name();
+  if (name) get_page(*name, any_key());
+}
+
+// Whatever may be read without being taken away.
+void Model::read_everything() {
+  for (const Name &name : names_) {
+    if (name.pool->flags == 0) continue;
+    std::vector<Key> keys;
+    for (const auto &[key, page] : name.pool->pages) keys.push_back(key);
+    for (const Key &key : keys) get_page(name, key);
+  }
+}
+
+void Model::get_page(const Name &name, const Key &key) {
+  Pool &pool = *name.pool;
   std::memset(copy_, kCanary, sizeof(copy_));
-  const int result = tmem_get(clients_[name->client].client, name->id, &kOids[key.oid],
+  const int result = tmem_get(clients_[name.client].client, name.id, &kOids[key.oid],
                               kIndexes[key.index], copy_);
-  note(format("get pool %x flags %u oid %u index %llx: %s", name->id, pool.flags, key.oid,
+  note(format("get pool %x flags %u oid %u index %llx: %s", name.id, pool.flags, key.oid,
               kIndexes[key.index], name_of(result)));
 
   const auto found = pool.pages.find(key);
@@ -342,6 +358,71 @@ void Model::shrink() {
   expect(tmem_shrinkable(host_) == shrinkable - freed, "shrinkable says so");
 }
 
+// Entries move, and nobody can tell but by the frames that come back.
+void Model::compact() {
+  const u64 frames = choices_.below(4) ? ~0ULL : choices_.below(24);
+  const long long before = injector.live_frames;
+  struct tmem_host_stats was, is;
+  tmem_host_stats(host_, &was);
+  const u64 freed = tmem_compact(host_, frames);
+  tmem_host_stats(host_, &is);
+  note(format("compact %lld: %llu", static_cast<long long>(frames), freed));
+  expect(static_cast<u64>(before - injector.live_frames) == freed, "freed is what the host got back");
+  expect(is.usage.entries == was.usage.entries && is.usage.bytes_stored == was.usage.bytes_stored &&
+             is.pages.pages == was.pages.pages && is.pages.pages_evicted == was.pages.pages_evicted,
+         "compacting loses no page");
+  read_everything();
+}
+
+// ---- Weights and limits
+
+const Model::Client *Model::owner_of(const Pool &pool) const {
+  for (const Client &client : clients_)
+    if (client.client && client.serial == pool.owner) return &client;
+  return nullptr;
+}
+
+void Model::check_limit(const Pool &pool) {
+  const Client *owner = owner_of(pool);
+  if (!owner || owner->limit_max == TMEM_NO_LIMIT) return;
+  u64 bytes = 0;
+  std::vector<const Pool *> counted;
+  for (const Name &name : names_) {
+    const Pool &other = *name.pool;
+    if (!other.persistent() || other.owner != pool.owner) continue;
+    if (std::find(counted.begin(), counted.end(), &other) != counted.end()) continue;
+    counted.push_back(&other);
+    for (const auto &[key, page] : other.pages) bytes += page.bytes;
+  }
+  expect(bytes <= owner->limit_max * TMEM_PAGE_BYTES, "a client's persistent pages fit within its limit");
+}
+
+void Model::note_evictions() {
+  evicted_before_.clear();
+  for (const Name &name : names_) {
+    tmem_stats stats;
+    if (tmem_pool_stats(clients_[name.client].client, name.id, &stats) == TMEM_OK)
+      evicted_before_[name.pool.get()] = stats.pages_evicted;
+  }
+  struct tmem_host_stats host;
+  tmem_host_stats(host_, &host);
+  room_before_ = host.usage.frames_limit - std::min(host.usage.frames, host.usage.frames_limit);
+}
+
+// After a put into @pool: whose pages went, if there was no need for the budget's sake?
+void Model::check_evictions_for(const Pool &pool) {
+  constexpr u64 kRoomForOne = 16;  // frames; more than any store takes at once
+  if (room_before_ < kRoomForOne || memory_failed()) return;
+  for (const Name &name : names_) {
+    tmem_stats stats;
+    if (tmem_pool_stats(clients_[name.client].client, name.id, &stats) != TMEM_OK) continue;
+    if (stats.pages_evicted == evicted_before_[name.pool.get()]) continue;
+    expect(name.pool->owner == pool.owner, "at a client's limit its own pages go, not another's");
+    const Client *owner = owner_of(pool);
+    expect(!owner || owner->limit != TMEM_NO_LIMIT, "nothing is evicted while there is room");
+  }
+}
+
 // ---- Everything else
 
 void Model::set_tunable() {
@@ -364,9 +445,11 @@ void Model::set_tunable() {
 
 void Model::make_client(unsigned int slot) {
   Client &client = clients_[slot];
+  client.serial = ++client_names_;
   client.limit = !options_.clients || choices_.below(2) ? TMEM_NO_LIMIT : choices_.below(48);
+  client.limit_max = client.limit;
   const unsigned int weight = 1 + choices_.below(TMEM_WEIGHT_MAX);
-  const std::string name = "model " + std::to_string(client_names_++);
+  const std::string name = "model " + std::to_string(client.serial);
   const int result = tmem_client_create(host_, name.c_str(), weight, client.limit, &client.client);
   note(format("client %u weight %u limit %lld: %s", slot, weight,
               static_cast<long long>(client.limit), name_of(result)));
@@ -398,6 +481,7 @@ void Model::make_pool() {
     pool = std::make_shared<Pool>();
     pool->flags = flags;
     pool->uuid = uuid;
+    pool->owner = clients_[slot].serial;
   }
   pool->sharers++;
   names_.push_back({slot, id, pool});
@@ -430,6 +514,7 @@ void Model::change_clients() {
     make_client(slot);
   } else if (choices_.below(3)) {
     client.limit = choices_.below(3) ? TMEM_NO_LIMIT : choices_.below(64);
+    client.limit_max = std::max(client.limit_max, client.limit);
     const unsigned int weight = 1 + choices_.below(TMEM_WEIGHT_MAX);
     const int result = tmem_client_configure(client.client, weight, client.limit);
     note(format("configure client %u weight %u limit %lld: %s", slot, weight,
@@ -574,7 +659,7 @@ bool Model::step() {
   else if (what < 83)
     flush_object();
   else if (what < 86)
-    shrink();
+    choices_.below(3) ? shrink() : compact();
   else if (what < 90)
     options_.tunables ? set_tunable() : put();
   else if (what < 92)

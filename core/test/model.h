@@ -5,7 +5,13 @@
 // The reference of a pool is a map from handle to what was put there last. An
 // ephemeral page may vanish, so a miss is never wrong there, but it is
 // remembered: the page must not come back. A persistent page must be there.
-// What a hit returns is compared byte for byte, in every pool.
+// What a hit returns is compared byte for byte, in every pool. Now and then, and
+// whenever entries have been moved together, every page is read that can be
+// read without taking it away.
+//
+// Clients with weights and limits come and go, share pools by uuid and leave
+// them. While the budget has room, nobody's pages go for another one's put; and
+// no put is stored that takes a client's persistent pages above its limit.
 //
 // Where the operations come from is open: a seed (model_test.cc) or the bytes
 // of a fuzzer (core/fuzz/). So is when allocations fail.
@@ -82,11 +88,13 @@ class Model {
     u64 tag;
     unsigned int kind;
     bool corrupt;
+    u64 bytes;  // as stored, at least
   };
   struct Pool {
     unsigned int flags;
     std::array<u64, 2> uuid;
     unsigned int sharers = 0;
+    unsigned int owner = 0;  // serial of the client that made it: its pages are accounted to that one
     std::map<Key, Page> pages;
     tmem_stats seen = {};  // what the answers said, counter by counter
     bool persistent() const { return flags & TMEM_POOL_PERSISTENT; }
@@ -94,8 +102,9 @@ class Model {
   };
   struct Client {
     tmem_client *client = nullptr;
-    unsigned int number = 0;
+    unsigned int serial = 0;  // no two ever had the same
     u64 limit = TMEM_NO_LIMIT;
+    u64 limit_max = 0;  // ever: what was held under another limit may stay
   };
   struct Name {
     unsigned int client;  // in clients_
@@ -105,10 +114,13 @@ class Model {
 
   void put();
   void get();
+  void get_page(const Name &name, const Key &key);
+  void read_everything();
   void flush_page();
   void flush_range();
   void flush_object();
   void shrink();
+  void compact();
   void set_tunable();
   void make_pool();
   void destroy_pool();
@@ -121,7 +133,10 @@ class Model {
   Key any_key();
   void expect(bool condition, const char *what);
   void note(std::string text);
-  void check_budget(const char *when);
+  const Client *owner_of(const Pool &pool) const;
+  void check_limit(const Pool &pool);
+  void note_evictions();
+  void check_evictions_for(const Pool &pool);
   bool memory_failed() const { return injector.failures > failures_before_; }
 
   const ModelOptions options_;
@@ -133,6 +148,8 @@ class Model {
   std::deque<Name> dead_;  // the pool is gone, the client is not
   tmem_stats totals_ = {};
   tmem_stats past_ = {};   // sum of what all pools have seen, past ones included
+  std::map<const Pool *, u64> evicted_before_;  // pages, by pool, before a put
+  u64 room_before_ = 0;                         // frames left in the budget
   u64 tunables_[TMEM_TUNABLES_COUNT];
   u64 next_tag_ = 1;
   u64 bad_arguments_ = 0;

@@ -116,12 +116,12 @@ static int injector_refuses(unsigned int what)
 static int injector_refuses_flags(unsigned int flags)
 {
 	if (flags & TMEM_ALLOC_RESERVES) {
-		add_shared(&injector.reserves_used, 1);
+		count_shared(&injector.reserves_used, 1);
 		return 0;
 	}
 	if (!load_shared(&injector.fail_ordinary))
 		return 0;
-	add_shared(&injector.failures, 1);
+	count_shared(&injector.failures, 1);
 	return 1;
 }
 
@@ -133,14 +133,14 @@ static void *injected_object_alloc(unsigned int kind, unsigned int flags)
 		return NULL;
 	object = base_ops->object_alloc(kind, flags);
 	if (object && kind < TMEM_KINDS)
-		add_shared(&injector.live_objects[kind], 1);
+		count_shared(&injector.live_objects[kind], 1);
 	return object;
 }
 
 static void injected_object_free(unsigned int kind, void *object)
 {
 	if (kind < TMEM_KINDS)
-		add_shared(&injector.live_objects[kind], -1);
+		count_shared(&injector.live_objects[kind], -1);
 	base_ops->object_free(kind, object);
 }
 
@@ -152,13 +152,13 @@ static void *injected_frame_alloc(unsigned int flags)
 		return NULL;
 	frame = base_ops->frame_alloc(flags);
 	if (frame)
-		add_shared(&injector.live_frames, 1);
+		count_shared(&injector.live_frames, 1);
 	return frame;
 }
 
 static void injected_frame_free(void *frame)
 {
-	add_shared(&injector.live_frames, -1);
+	count_shared(&injector.live_frames, -1);
 	base_ops->frame_free(frame);
 }
 
@@ -170,8 +170,8 @@ static void *injected_table_alloc(unsigned long bytes)
 		return NULL;
 	table = base_ops->table_alloc(bytes);
 	if (table) {
-		add_shared(&injector.live_tables, 1);
-		add_shared(&injector.live_table_bytes, (long long)bytes);
+		count_shared(&injector.live_tables, 1);
+		count_shared(&injector.live_table_bytes, (long long)bytes);
 	}
 	return table;
 }
@@ -179,8 +179,8 @@ static void *injected_table_alloc(unsigned long bytes)
 static void injected_table_free(void *table, unsigned long bytes)
 {
 	if (table) {
-		add_shared(&injector.live_tables, -1);
-		add_shared(&injector.live_table_bytes, -(long long)bytes);
+		count_shared(&injector.live_tables, -1);
+		count_shared(&injector.live_table_bytes, -(long long)bytes);
 	}
 	base_ops->table_free(table, bytes);
 }
@@ -211,7 +211,7 @@ static void injected_counters_free(struct tmem_counters *counters, unsigned int 
 
 static void injected_breathe(void)
 {
-	add_shared(&injector.breaths, 1);
+	count_shared(&injector.breaths, 1);
 	base_ops->breathe();
 }
 
@@ -219,7 +219,7 @@ static struct tmem_codec_buffers injected_codec_begin(void)
 {
 	struct tmem_codec_buffers buffers = base_ops->codec_begin();
 
-	add_shared(&injector.codec_open, 1);
+	count_shared(&injector.codec_open, 1);
 	if (load_shared(&injector.no_workspace)) {
 		buffers.workspace = NULL;
 		buffers.output = NULL;
@@ -229,7 +229,7 @@ static struct tmem_codec_buffers injected_codec_begin(void)
 
 static void injected_codec_end(void)
 {
-	add_shared(&injector.codec_open, -1);
+	count_shared(&injector.codec_open, -1);
 	base_ops->codec_end();
 }
 
@@ -239,7 +239,7 @@ static int injected_compress(const void *page, void *output, unsigned long *outp
 	void (*hook)(void *) = load_shared(&injector.on_compress);
 	int result;
 
-	add_shared(&injector.compressions, 1);
+	count_shared(&injector.compressions, 1);
 	result = base_ops->compress(page, output, output_bytes, workspace);
 	if (hook) {
 		store_shared(&injector.on_compress, (void (*)(void *))NULL);
@@ -250,7 +250,7 @@ static int injected_compress(const void *page, void *output, unsigned long *outp
 
 static int injected_decompress(const void *input, unsigned long input_bytes, void *page)
 {
-	add_shared(&injector.decompressions, 1);
+	count_shared(&injector.decompressions, 1);
 	if (load_shared(&injector.decompress_fails))
 		return -1;
 	return base_ops->decompress(input, input_bytes, page);

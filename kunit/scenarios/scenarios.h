@@ -431,6 +431,8 @@ void gate_open(struct gate *gate);
 #define load_shared(pointer) __atomic_load_n(pointer, __ATOMIC_SEQ_CST)
 #define store_shared(pointer, value) __atomic_store_n(pointer, value, __ATOMIC_SEQ_CST)
 #define add_shared(pointer, value) __atomic_add_fetch(pointer, value, __ATOMIC_SEQ_CST)
+/* Only counts: orders nothing, so that it hides no race of what is counted. */
+#define count_shared(pointer, value) __atomic_add_fetch(pointer, value, __ATOMIC_RELAXED)
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,469 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "programs.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+
+#include "../../kunit/scenarios/scenarios.h"
+#include "history.h"
+
+namespace tmem_test {
+
+const char *const kHandleOperations = "pzbgfro";
+const char *const kOtherOperations = "stcnd";
+
+namespace {
+
+using u64 = unsigned long long;
+
+struct Place {
+  tmem_oid oid;
+  u64 index;
+};
+constexpr Place kPlaces[kHandles] = {
+    {{{1, 0, 0}}, 0}, {{{1, 0, 0}}, 1}, {{{1, 0, 0}}, 100}, {{{2, 0, 0}}, 0}, {{{1, 0, 0}}, 2}, {{{1, 0, 0}}, 3}};
+constexpr bool kThereAtFirst[kHandles] = {true, false, true, false, true, false};
+constexpr tmem_oid kBallast = {{9, 0, 0}};
+
+constexpr unsigned long long kForeignTag = 77;  // of a kind that no put of the program's has
+
+constexpr unsigned int kBallastPages = 16;
+constexpr unsigned int kBallastNoise = 400;  // words of 512: few pages fill the budget, and none is poor
+constexpr unsigned int kRoomyFrames = 512;
+constexpr unsigned int kTightFrames = 80;  // a fifth of it is the budget
+constexpr unsigned int kMainThread = Scheduler::kThreadsMax;
+
+constexpr struct {
+  unsigned int flags;
+  const char *name;
+} kFlavours[] = {
+    {0, "ephemeral"},
+    {TMEM_POOL_PERSISTENT, "persistent"},
+    {TMEM_POOL_SHARED, "shared"},
+    {TMEM_POOL_PERSISTENT | TMEM_POOL_SHARED, "persistent-shared"},
+};
+
+// ---- Pages: the tag says which put of which program it is, and of what kind.
+
+u64 tag_of(unsigned int number, unsigned int kind) { return u64{kind} << 32 | (number + 1); }
+
+unsigned int kind_of(u64 tag) { return static_cast<unsigned int>(tag >> 32); }
+
+unsigned int kind_of_put(char what, unsigned int number) {
+  if (what == 'z') return CONTENT_SAME_FILLED;
+  if (what == 'b') return CONTENT_RANDOM;
+  return number % 2 ? CONTENT_TEXT : CONTENT_HALF;
+}
+
+// ---- The compressed store, with a point of the schedule before each of its ops
+
+const tmem_pam_ops *watched_pam() {
+  static const tmem_pam_ops ops = [] {
+    tmem_pam_ops made = *tmem_compressed_pam();
+    made.create = [](void *pam, const tmem_pam_page *page, u64 *pampd) {
+      reach(Point::kPamOp);
+      return tmem_compressed_pam()->create(pam, page, pampd);
+    };
+    made.hold = [](void *pam, u64 pampd) {
+      reach(Point::kPamOp);
+      tmem_compressed_pam()->hold(pam, pampd);
+    };
+    made.get_data = [](void *pam, u64 pampd, void *data) {
+      reach(Point::kPamOp);
+      return tmem_compressed_pam()->get_data(pam, pampd, data);
+    };
+    made.free = [](void *pam, u64 pampd) {
+      reach(Point::kPamOp);
+      tmem_compressed_pam()->free(pam, pampd);
+    };
+    return made;
+  }();
+  return &ops;
+}
+
+// ---- One run
+
+class Arena {
+ public:
+  explicit Arena(const Program &program) : program_(program) {
+    for (std::vector<Step> &steps : steps_) steps.reserve(64);
+  }
+
+  // Up to where the threads start; false: it cannot be had, and wrong() says so.
+  bool set_up();
+  // The operations of one thread.
+  template <typename Clock>
+  void work(unsigned int thread, Clock moment);
+  // From where they ended; @trouble if they did not.
+  void judge(const std::string &trouble, u64 last_moment);
+
+  Verdict verdict;
+
+ private:
+  // One operation, as it was answered.
+  struct Step {
+    Operation operation;
+    u64 called, returned;
+    u64 tag;     // of what was put or found
+    int result;
+  };
+
+  void expect(bool condition, const std::string &what) {
+    if (!condition && verdict.wrong.empty()) verdict.wrong = what;
+  }
+  bool persistent() const { return program_.flags & TMEM_POOL_PERSISTENT; }
+  void do_one(unsigned int thread, const Operation &operation, Step &step);
+  void use_new_pool(unsigned char *page);
+  void add_events(unsigned int thread, const Step &step);
+  void explain_all();
+  void look_at_the_rest();
+  void take_apart();
+
+  const Program &program_;
+  tmem_host *host_ = nullptr;
+  tmem_client *client_ = nullptr;
+  int pool_ = -1;
+  long locks_ = live_locks();
+  std::atomic<unsigned int> puts_{0};
+  std::array<std::vector<Step>, Scheduler::kThreadsMax + 1> steps_;
+  std::array<std::vector<Event>, kHandles> handle_events_;
+  std::vector<Event> life_events_;
+  alignas(8) unsigned char pages_[Scheduler::kThreadsMax + 1][TMEM_PAGE_BYTES];
+};
+
+bool Arena::set_up() {
+  injector_reset();
+  expect(tmem_register_host_ops(injector_ops(program_.tight ? kTightFrames : kRoomyFrames), &host_) == TMEM_OK &&
+             tmem_register_pam_ops(host_, watched_pam()) == TMEM_OK &&
+             tmem_client_create(host_, "program", TMEM_WEIGHT_DEFAULT, TMEM_NO_LIMIT, &client_) == TMEM_OK,
+         "a host can be made");
+  static constexpr u64 kUuid[2] = {1, 2};
+  if (verdict.wrong.empty()) pool_ = tmem_new_pool(client_, program_.flags, kUuid);
+  expect(pool_ >= 0, "a pool can be made");
+  if (!verdict.wrong.empty()) return false;
+
+  u64 moment = 0;
+  unsigned char *page = pages_[kMainThread];
+  if (program_.tight) {
+    // Somebody else's pages, until the first has been evicted.
+    const int ballast = tmem_new_pool(client_, 0, nullptr);
+    struct tmem_host_stats stats = {};
+    for (unsigned int i = 0; i < 200 && !stats.pages.pages_evicted; ++i) {
+      content_fill_mixed(page, kBallastNoise, i + 1);
+      expect(tmem_put(client_, ballast, &kBallast, i, page) == TMEM_OK, "ballast is stored");
+      tmem_host_stats(host_, &stats);
+    }
+    expect(stats.pages.pages_evicted != 0, "the budget is full");
+  }
+  // Of the pool's own kind, and more than one run of them; the handles' pages come
+  // into the next run, and when every other page before them has gone, compacting
+  // moves them.
+  for (unsigned int i = 0; program_.holed && i < kBallastPages; ++i) {
+    content_fill(page, CONTENT_HALF, i + 1);
+    expect(tmem_put(client_, pool_, &kBallast, i, page) == TMEM_OK, "pages are stored");
+  }
+  for (unsigned int handle = 0; handle < kHandles; ++handle) {
+    if (!kThereAtFirst[handle]) continue;
+    Step step = {{'p', handle}, ++moment, 0, 0, 0};
+    do_one(kMainThread, step.operation, step);
+    step.returned = ++moment;
+    steps_[kMainThread].push_back(step);
+  }
+  for (unsigned int i = 0; program_.holed && i < kBallastPages; i += 2)
+    expect(tmem_flush_page(client_, pool_, &kBallast, i) == TMEM_OK, "and flushed");
+  if (program_.failing) injector_fail(INJECT_ALL, program_.failing - 1, 1);
+  return verdict.wrong.empty();
+}
+
+void Arena::do_one(unsigned int thread, const Operation &operation, Step &step) {
+  const Place &place = kPlaces[operation.handle];
+  unsigned char *page = pages_[thread];
+  switch (operation.what) {
+    case 'p':
+    case 'z':
+    case 'b': {
+      const unsigned int number = puts_.fetch_add(1, std::memory_order_relaxed);
+      step.tag = tag_of(number, kind_of_put(operation.what, number));
+      content_fill(page, kind_of(step.tag), step.tag);
+      step.result = tmem_put(client_, pool_, &place.oid, place.index, page);
+      break;
+    }
+    case 'g':
+      std::memset(page, 0xcc, TMEM_PAGE_BYTES);
+      step.result = tmem_get(client_, pool_, &place.oid, place.index, page);
+      if (step.result == TMEM_OK) {
+        step.tag = content_tag(page);
+        // Not what anybody put: a tag that no put has, so that nothing explains it.
+        if (kind_of(step.tag) >= CONTENT_KINDS || !content_matches(page, kind_of(step.tag), step.tag))
+          step.tag = ~0ULL;
+      }
+      break;
+    case 'f': step.result = tmem_flush_page(client_, pool_, &place.oid, place.index); break;
+    case 'r':
+      step.result = tmem_flush_range(client_, pool_, &place.oid, place.index, place.index + 1);
+      break;
+    case 'o': step.result = tmem_flush_object(client_, pool_, &place.oid); break;
+    case 's': tmem_shrink(host_, ~0ULL); break;
+    case 't': tmem_shrink(host_, 1); break;
+    case 'c': tmem_compact(host_, ~0ULL); break;
+    case 'n': use_new_pool(page); break;
+    case 'd': step.result = tmem_destroy_pool(client_, pool_); break;
+  }
+}
+
+// The same handle as the program's first: a pool that comes into the memory of
+// one that has gone must not be taken for it.
+void Arena::use_new_pool(unsigned char *page) {
+  const int pool = tmem_new_pool(client_, program_.flags & TMEM_POOL_PERSISTENT, nullptr);
+  if (pool < 0) return;  // if an allocation failed
+  content_fill(page, CONTENT_TEXT, kForeignTag);
+  static_cast<void>(tmem_put(client_, pool, &kPlaces[0].oid, kPlaces[0].index, page));
+  static_cast<void>(tmem_destroy_pool(client_, pool));
+}
+
+template <typename Clock>
+void Arena::work(unsigned int thread, Clock moment) {
+  for (const Operation &operation : program_.threads[thread]) {
+    Step step = {operation, moment(), 0, 0, TMEM_OK};
+    do_one(thread, operation, step);
+    step.returned = moment();
+    steps_[thread].push_back(step);
+  }
+}
+
+// ---- What the answers say
+
+bool spans(const Operation &operation, unsigned int handle) {
+  const Place &one = kPlaces[operation.handle], &other = kPlaces[handle];
+  const bool same_object = one.oid.word[0] == other.oid.word[0];
+  switch (operation.what) {
+    case 'd': return true;
+    case 'o': return same_object;
+    case 'r': return same_object && other.index >= one.index && other.index <= one.index + 1;
+    case 's':
+    case 't':
+    case 'n':
+    case 'c': return false;
+    default: return operation.handle == handle;
+  }
+}
+
+void Arena::add_events(unsigned int thread, const Step &step) {
+  const auto event = [&](Deed deed, u64 tag = 0) {
+    return Event{deed, thread, step.called, step.returned, tag};
+  };
+  const char what = step.operation.what;
+  if (std::strchr("stnc", what)) return;
+  if (step.result == TMEM_GOING_AWAY || step.result == TMEM_BAD_ARGUMENT) {
+    verdict.turned_away++;
+    life_events_.push_back(event(step.result == TMEM_GOING_AWAY ? Deed::kGoingAway : Deed::kUnknown));
+    return;
+  }
+  if (what == 'd') {
+    expect(step.result == TMEM_OK, "destroy has one of its results");
+    life_events_.push_back(event(Deed::kClosed));
+    life_events_.push_back(event(Deed::kGone));
+  } else {
+    life_events_.push_back(event(Deed::kEntered));
+  }
+  unsigned int spanned = 0;
+  for (unsigned int handle = 0; handle < kHandles; ++handle) spanned += spans(step.operation, handle);
+  for (unsigned int handle = 0; handle < kHandles; ++handle) {
+    if (!spans(step.operation, handle)) continue;
+    std::vector<Event> &events = handle_events_[handle];
+    switch (what) {
+      case 'p':
+      case 'z':
+      case 'b':
+        events.push_back(event(step.result == TMEM_OK ? Deed::kStored : Deed::kRefused,
+                               step.result == TMEM_OK ? step.tag : 0));
+        verdict.refusals += step.result != TMEM_OK;
+        break;
+      case 'g':
+        verdict.hits += step.result == TMEM_OK;
+        verdict.misses += step.result == TMEM_NOT_FOUND;
+        expect(step.result == TMEM_OK || step.result == TMEM_NOT_FOUND, "a get has one of its results");
+        events.push_back(step.result == TMEM_OK ? event(Deed::kHit, step.tag) : event(Deed::kMissed));
+        break;
+      default:
+        expect(step.result == TMEM_OK || step.result == TMEM_NOT_FOUND, "a flush has one of its results");
+        if (step.result == TMEM_NOT_FOUND)
+          events.push_back(event(Deed::kMissed));
+        else
+          events.push_back(event(spanned == 1 ? Deed::kFlushed : Deed::kFlushedUnseen));
+    }
+  }
+}
+
+// Why a put may be refused.
+bool may_refuse(const Program &program, char what, int result, bool memory_failed) {
+  if (result == TMEM_NO_MEMORY) return memory_failed;
+  if (result == TMEM_REFUSED_POOR) return what == 'b' && !(program.flags & TMEM_POOL_PERSISTENT);
+  // While others evict or hold what could be evicted, there may be no room for a moment.
+  if (result == TMEM_REFUSED_BUDGET) return program.tight;
+  return result == TMEM_OK || result == TMEM_GOING_AWAY || result == TMEM_BAD_ARGUMENT;
+}
+
+void Arena::explain_all() {
+  for (unsigned int thread = 0; thread <= kMainThread; ++thread)
+    for (const Step &step : steps_[thread]) {
+      add_events(thread, step);
+      if (std::strchr("pzb", step.operation.what))
+        expect(may_refuse(program_, step.operation.what, step.result, verdict.failures != 0),
+               "no put is refused without reason, but one said " + std::to_string(step.result));
+    }
+  const HandleRules rules = {!persistent(), program_.flags == 0};
+  for (unsigned int handle = 0; handle < kHandles; ++handle)
+    if (const std::string why = explain(rules, handle_events_[handle]); !why.empty())
+      expect(false, "handle " + std::to_string(handle) + ": " + why);
+  if (const std::string why = explain(rules, life_events_); !why.empty()) expect(false, "the pool: " + why);
+}
+
+void Arena::judge(const std::string &trouble, u64 moment) {
+  verdict.failures = program_.failing ? injector.failures : 0;
+  injector_heal();
+  if (!trouble.empty()) {
+    expect(false, trouble);
+    return;  // the threads hold what they hold: nothing can be looked at
+  }
+  const int invariant = tmem_validate(host_);
+  expect(invariant == 0, "invariant " + std::to_string(invariant) + " (core/engine/validate.cc) is broken");
+  struct tmem_host_stats stats = {};
+  tmem_host_stats(host_, &stats);
+  verdict.evicted += stats.pages.pages_evicted != 0;
+  verdict.compacted += stats.usage.frames_compacted != 0;
+  if (const char *broken = stats_broken_identity(&stats.pages)) expect(false, broken);
+  for (unsigned int handle = 0; handle < kHandles; ++handle) {
+    Step step = {{'g', handle}, ++moment, 0, 0, 0};
+    do_one(kMainThread, step.operation, step);
+    step.returned = ++moment;
+    steps_[kMainThread].push_back(step);
+  }
+  explain_all();
+  look_at_the_rest();
+  take_apart();
+}
+
+// Pages that no thread has touched, but that others may have been moved over.
+void Arena::look_at_the_rest() {
+  if (!program_.holed) return;
+  unsigned char *page = pages_[kMainThread];
+  for (unsigned int i = 1; i < kBallastPages; i += 2) {
+    const int result = tmem_get(client_, pool_, &kBallast, i, page);
+    if (result == TMEM_BAD_ARGUMENT) return;  // the pool is gone; its life has been judged
+    expect(result == TMEM_OK || !persistent(), "a page that nobody touched is still there");
+    expect(result != TMEM_OK || content_matches(page, CONTENT_HALF, i + 1), "and is what it was");
+  }
+}
+
+void Arena::take_apart() {
+  tmem_client_destroy(client_);
+  struct tmem_host_stats stats = {};
+  tmem_host_stats(host_, &stats);
+  expect(stats.pages.pages == 0 && stats.pages.objects == 0 && stats.usage.entries == 0 && stats.index_bytes == 0,
+         "no page is left");
+  expect(stats.pools == 0 && stats.clients == 0, "no pool is left");
+  const int invariant = tmem_validate(host_);
+  expect(invariant == 0, "invariant " + std::to_string(invariant) + " is broken in an empty host");
+  expect(tmem_unregister_host(host_) == TMEM_OK, "the host can be taken down");
+  for (unsigned int kind = 0; kind < TMEM_KINDS; ++kind)
+    expect(injector.live_objects[kind] == 0, std::string("no leak of ") + tmem_kind_name(kind));
+  expect(injector.live_frames == 0, "no frame leaks");
+  expect(injector.live_tables == 0 && injector.live_table_bytes == 0, "no table leaks");
+  expect(injector.codec_open == 0, "codec_begin and codec_end pair up");
+  expect(live_locks() == locks_, "every lock is destroyed");
+}
+
+}  // namespace
+
+// ---- Text
+
+std::string Program::text() const {
+  std::string text = tight ? "tight-" : holed ? "holed-" : "";
+  for (const auto &flavour : kFlavours)
+    if (flavour.flags == flags) text += flavour.name;
+  text += ':';
+  for (size_t i = 0; i < threads.size(); ++i) {
+    if (i) text += '/';
+    for (const Operation &operation : threads[i]) {
+      text += operation.what;
+      if (std::strchr(kHandleOperations, operation.what)) text += std::to_string(operation.handle);
+    }
+  }
+  if (failing) text += " !" + std::to_string(failing);
+  return text + ' ';
+}
+
+bool parse(const std::string &text, Program &program, std::vector<Deviation> &deviations) {
+  program = Program();
+  const size_t colon = text.find(':'), at = text.find('@');
+  if (colon == std::string::npos) return false;
+  std::string name = text.substr(0, colon);
+  program.tight = name.rfind("tight-", 0) == 0;
+  program.holed = name.rfind("holed-", 0) == 0;
+  if (program.tight || program.holed) name = name.substr(6);
+  const auto flavour = std::find_if(std::begin(kFlavours), std::end(kFlavours),
+                                    [&](const auto &one) { return name == one.name; });
+  if (flavour == std::end(kFlavours)) return false;
+  program.flags = flavour->flags;
+  program.threads.emplace_back();
+  const char *next = text.c_str() + colon + 1;
+  for (; *next && *next != '@' && *next != ' ' && *next != '!'; ++next) {
+    if (*next == '/') {
+      program.threads.emplace_back();
+      continue;
+    }
+    Operation operation = {*next, 0};
+    if (std::strchr(kHandleOperations, *next)) {
+      operation.handle = static_cast<unsigned int>(*++next - '0');
+      if (operation.handle >= kHandles) return false;
+    } else if (!std::strchr(kOtherOperations, *next)) {
+      return false;
+    }
+    program.threads.back().push_back(operation);
+  }
+  if (program.threads.size() > Scheduler::kThreadsMax) return false;
+  while (*next == ' ') ++next;
+  if (*next == '!') program.failing = std::strtoll(next + 1, nullptr, 10);
+  return at == std::string::npos ? parse("", deviations) : parse(text.substr(at + 1), deviations);
+}
+
+// ---- Running
+
+Verdict run(Scheduler &scheduler, const Program &program, Chooser &chooser) {
+  Arena arena(program);
+  if (!arena.set_up()) return arena.verdict;
+  constexpr u64 kSetUpMoments = 2 * kHandles;
+  std::vector<std::function<void()>> bodies;
+  for (unsigned int i = 0; i < program.threads.size(); ++i)
+    bodies.push_back([&arena, &scheduler, i] {
+      arena.work(i, [&scheduler] { return kSetUpMoments + scheduler.moment(); });
+    });
+  scheduler.set_title(program.text());
+  const bool ended = scheduler.run(bodies, chooser);
+  arena.judge(ended ? "" : scheduler.trouble(), kSetUpMoments + scheduler.moment());
+  return arena.verdict;
+}
+
+Verdict run_threads(const Program &program) {
+  Arena arena(program);
+  if (!arena.set_up()) return arena.verdict;
+  // Relaxed, so that the clock orders nothing that the core does not: TSan would
+  // see no race otherwise. A read-modify-write is a full barrier where these tests run.
+  std::atomic<u64> clock{2 * kHandles};
+  std::vector<std::thread> threads;
+  for (unsigned int i = 0; i < program.threads.size(); ++i)
+    threads.emplace_back([&arena, &clock, i] {
+      arena.work(i, [&clock] { return clock.fetch_add(1, std::memory_order_relaxed) + 1; });
+    });
+  for (std::thread &thread : threads) thread.join();
+  arena.judge("", clock.load());
+  return arena.verdict;
+}
+
+}  // namespace tmem_test
