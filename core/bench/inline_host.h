@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 // What abi.h wants the host to link, as inline functions: a lock that nobody
-// else wants costs one atomic exchange and one store, the CPU's number one load.
-// A kernel's cost is about that (with interrupts switched off on top), and the
-// peer's locks, which are inline too, cost exactly that. Nothing is checked
-// here; the host of core/test does that.
+// else wants costs one atomic exchange and one store, and a counter a plain
+// addition to the thread's own part of a row. A kernel's cost is about that
+// (with interrupts switched off on top), and the peer's locks, which are inline
+// too, cost exactly that. Nothing is checked here; the host of core/test does that.
+//
+// A gate counts on both sides without an atomic operation, as in glue/counters.c:
+// closing makes a barrier in every running thread (membarrier), so whoever
+// had seen the gate open is by then counted, and whoever leaves later sees it shut.
 //
 // Included by tmem.cc in front of the core, so it uses no library.
 #ifndef TMEM_CORE_BENCH_INLINE_HOST_H
@@ -34,7 +38,73 @@ inline void tmem_lock_release(tmem_lock *lock, unsigned long) {
   __atomic_store_n(&lock->words[0], 0, __ATOMIC_RELEASE);
 }
 
-inline unsigned int tmem_cpu(void) { return tmem_bench_thread; }
+// A row: for each thread a part of its own, a few cache lines.
+#define TMEM_BENCH_CELLS_MAX 64
+#define TMEM_BENCH_THREADS_MAX 64
+
+struct tmem_counters {
+  struct {
+    unsigned long long cells[TMEM_BENCH_CELLS_MAX];
+  } parts[TMEM_BENCH_THREADS_MAX];
+};
+
+inline void tmem_counters_add(tmem_counters *counters, unsigned int cell, unsigned long long delta) {
+  unsigned long long *mine = &counters->parts[tmem_bench_thread].cells[cell];
+  // Nobody else writes to it; release, so that who sees the addition sees what came before.
+  __atomic_store_n(mine, __atomic_load_n(mine, __ATOMIC_RELAXED) + delta, __ATOMIC_RELEASE);
+}
+
+inline unsigned long long tmem_counters_sum(const tmem_counters *counters, unsigned int cell) {
+  unsigned long long sum = 0;
+  for (const auto &part : counters->parts) sum += __atomic_load_n(&part.cells[cell], __ATOMIC_ACQUIRE);
+  return sum;
+}
+
+// What the words of a tmem_gate are here.
+struct tmem_bench_gate {
+  tmem_counters *counters;
+  unsigned int cell;
+  int open;
+  unsigned int departures;  // since it was shut; a futex
+};
+static_assert(sizeof(tmem_bench_gate) <= sizeof(tmem_gate));
+
+inline tmem_bench_gate *tmem_bench_gate_of(const tmem_gate *gate) {
+  return reinterpret_cast<tmem_bench_gate *>(const_cast<unsigned long *>(gate->words));
+}
+// Registers the process for membarrier.
+void tmem_gate_init(tmem_gate *gate, tmem_counters *counters, unsigned int cell);
+void tmem_gate_close(tmem_gate *gate);
+// Wakes who is closing the gate.
+void tmem_bench_gate_departure(tmem_bench_gate *gate);
+
+// The threads have ended by then, so nobody is still about to leave.
+inline void tmem_gate_destroy(tmem_gate *) {}
+
+inline void tmem_gate_open(tmem_gate *gate) {
+  __atomic_store_n(&tmem_bench_gate_of(gate)->open, 1, __ATOMIC_RELEASE);
+}
+
+inline int tmem_gate_is_open(const tmem_gate *gate) {
+  return __atomic_load_n(&tmem_bench_gate_of(gate)->open, __ATOMIC_ACQUIRE);
+}
+
+inline void tmem_gate_leave(tmem_gate *gate) {
+  tmem_bench_gate *own = tmem_bench_gate_of(gate);
+  tmem_counters_add(own->counters, own->cell + 1, 1);
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);  // the closer's membarrier does the rest
+  if (__builtin_expect(!__atomic_load_n(&own->open, __ATOMIC_RELAXED), 0)) tmem_bench_gate_departure(own);
+}
+
+inline int tmem_gate_enter(tmem_gate *gate) {
+  tmem_bench_gate *own = tmem_bench_gate_of(gate);
+  // Counted first: a closer that does not see it is one whose shut gate is seen here.
+  tmem_counters_add(own->counters, own->cell, 1);
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  if (__builtin_expect(__atomic_load_n(&own->open, __ATOMIC_ACQUIRE), 1)) return 1;
+  tmem_gate_leave(gate);
+  return 0;
+}
 
 }  // extern "C"
 
