@@ -18,7 +18,9 @@
 extern "C" {
 
 // This thread's number, which stands for a CPU's: see ThreadScope in platform.h.
-extern __thread unsigned int tmem_bench_thread;
+extern __thread unsigned int tmem_bench_thread __attribute__((tls_model("local-exec")));
+// Where this thread's part of a row of counters begins, in bytes: what a kernel keeps in a segment register.
+extern __thread unsigned long tmem_bench_part __attribute__((tls_model("local-exec")));
 // The way of a lock that is taken.
 void tmem_bench_lock_wait(unsigned long *word);
 
@@ -48,10 +50,15 @@ struct tmem_counters {
   } parts[TMEM_BENCH_THREADS_MAX];
 };
 
+// Adds to this thread's part of a cell, given the first part's. Nobody else writes to it: one instruction
+// without a lock prefix, as this_cpu_add() is; who sees the addition sees what came before (x86-64).
+inline void tmem_bench_add(unsigned long long *first, unsigned long long delta) {
+  auto *mine = reinterpret_cast<unsigned long long *>(reinterpret_cast<char *>(first) + tmem_bench_part);
+  asm volatile("addq %1, %0" : "+m"(*mine) : "er"(delta) : "memory", "cc");
+}
+
 inline void tmem_counters_add(tmem_counters *counters, unsigned int cell, unsigned long long delta) {
-  unsigned long long *mine = &counters->parts[tmem_bench_thread].cells[cell];
-  // Nobody else writes to it; release, so that who sees the addition sees what came before.
-  __atomic_store_n(mine, __atomic_load_n(mine, __ATOMIC_RELAXED) + delta, __ATOMIC_RELEASE);
+  tmem_bench_add(&counters->parts[0].cells[cell], delta);
 }
 
 inline unsigned long long tmem_counters_sum(const tmem_counters *counters, unsigned int cell) {
@@ -65,6 +72,8 @@ struct tmem_bench_gate {
   tmem_counters *counters;
   unsigned int cell;
   int open;
+  unsigned long long *entered;  // the first thread's part of the two cells
+  unsigned long long *left;
   unsigned int departures;  // since it was shut; a futex
 };
 static_assert(sizeof(tmem_bench_gate) <= sizeof(tmem_gate));
@@ -91,7 +100,7 @@ inline int tmem_gate_is_open(const tmem_gate *gate) {
 
 inline void tmem_gate_leave(tmem_gate *gate) {
   tmem_bench_gate *own = tmem_bench_gate_of(gate);
-  tmem_counters_add(own->counters, own->cell + 1, 1);
+  tmem_bench_add(own->left, 1);
   __atomic_signal_fence(__ATOMIC_SEQ_CST);  // the closer's membarrier does the rest
   if (__builtin_expect(!__atomic_load_n(&own->open, __ATOMIC_RELAXED), 0)) tmem_bench_gate_departure(own);
 }
@@ -99,7 +108,7 @@ inline void tmem_gate_leave(tmem_gate *gate) {
 inline int tmem_gate_enter(tmem_gate *gate) {
   tmem_bench_gate *own = tmem_bench_gate_of(gate);
   // Counted first: a closer that does not see it is one whose shut gate is seen here.
-  tmem_counters_add(own->counters, own->cell, 1);
+  tmem_bench_add(own->entered, 1);
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
   if (__builtin_expect(__atomic_load_n(&own->open, __ATOMIC_ACQUIRE), 1)) return 1;
   tmem_gate_leave(gate);

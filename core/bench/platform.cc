@@ -21,7 +21,8 @@
 
 extern "C" {
 
-__thread unsigned int tmem_bench_thread;
+__thread unsigned int tmem_bench_thread __attribute__((tls_model("local-exec")));
+__thread unsigned long tmem_bench_part __attribute__((tls_model("local-exec")));
 
 // The holder runs on another processor and is about to let go; only if it does
 // not for very long has it been preempted, and then it is let run.
@@ -38,7 +39,8 @@ void tmem_bench_lock_wait(unsigned long *word) {
 }
 
 void tmem_gate_init(tmem_gate *gate, tmem_counters *counters, unsigned int cell) {
-  *tmem_bench_gate_of(gate) = {counters, cell, 0, 0};
+  *tmem_bench_gate_of(gate) = {counters, cell, 0, &counters->parts[0].cells[cell],
+                                &counters->parts[0].cells[cell + 1], 0};
   if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0)
     tmem_bench::fail("this kernel has no membarrier");
 }
@@ -192,6 +194,7 @@ tmem_host_ops make_host_ops(unsigned long long memory_frames, unsigned int cpus)
 ThreadScope::ThreadScope(unsigned int number) {
   if (number >= kThreadsMax) fail("no more than %u threads", kThreadsMax);
   tmem_bench_thread = number;
+  tmem_bench_part = number * sizeof(tmem_counters::parts[0]);
   cpu_set_t allowed, mine;
   if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
   int wanted = static_cast<int>(number) % CPU_COUNT(&allowed);
