@@ -35,7 +35,10 @@ unsigned long tmem_kind_bytes(unsigned int kind) {
 
 unsigned long tmem_kind_alignment(unsigned int kind) {
   if (kind >= TMEM_KINDS) return 0;
-  return kind == TMEM_KIND_RUN ? alignof(tmem::Run) : alignof(void *);
+  if (kind == TMEM_KIND_RUN) return alignof(tmem::Run);
+  return kind - TMEM_KIND_LEAF < tmem::kLeafClasses && tmem::Leaf::is_mapped(kind - TMEM_KIND_LEAF)
+             ? tmem::Leaf::kMappedAlignment
+             : alignof(void *);
 }
 
 const char *tmem_kind_name(unsigned int kind) {

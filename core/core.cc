@@ -5,6 +5,7 @@
 #include "abi.h"
 
 // The engine: clients, pools, the index, the operations.
+#include "engine/leaf.cc"
 #include "engine/index.cc"
 #include "engine/engine.cc"
 #include "engine/operations.cc"

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-// Hashing a handle, in two steps: (pool, object id) gives the object's hash,
-// and that with a leaf's number gives the leaf's. Each of the 192 + 64 bits,
-// and their order, reaches every bit of the result. The 64x64->128
-// multiply-and-fold step, two of them side by side, is the idea of Wang Yi's
-// wyhash; the seed is the host's, so an outsider who may choose object ids
-// cannot aim at one bucket.
+// Hashing a handle. (pool, object id) gives two halves, which do not wait for
+// each other; from them comes the object's hash, and with a leaf's number the
+// leaf's, one step further: the number is mixed while the halves are. Each of the
+// 192 + 64 bits, and their order, reaches every bit of the result. The
+// 64x64->128 multiply-and-fold step is the idea of Wang Yi's wyhash; the seed is
+// the host's, so an outsider who may choose object ids cannot aim at one bucket.
 #ifndef TMEM_CORE_BASE_HASH_H
 #define TMEM_CORE_BASE_HASH_H
 
@@ -18,15 +18,19 @@ class HandleHash {
       : key_{fold(seed ^ kOdd[0], kOdd[1]), fold(seed ^ kOdd[2], kOdd[3]),
              fold(seed ^ kOdd[1], kOdd[0]), fold(seed ^ kOdd[3], kOdd[2])} {}
 
-  constexpr u64 of_object(u32 pool_serial, const Oid &oid) const {
-    // The two halves do not wait for each other.
-    const u64 left = fold(oid.word[0] ^ key_[0], oid.word[1] ^ key_[1]);
-    const u64 right = fold(oid.word[2] ^ key_[2], pool_serial ^ key_[3]);
-    return fold(left ^ key_[1], right ^ key_[0]);
+  struct Halves {
+    u64 left, right;
+  };
+  constexpr Halves halves(u32 pool_serial, const Oid &oid) const {
+    return {fold(oid.word[0] ^ key_[0], oid.word[1] ^ key_[1]),
+            fold(oid.word[2] ^ key_[2], pool_serial ^ key_[3])};
   }
-  constexpr u64 of_leaf(u64 object_hash, u64 base) const {
-    // Two steps for the number, which may be small; the first does not wait for the object's hash.
-    return fold(object_hash ^ key_[2], fold(base ^ key_[3], kOdd[3]));
+  constexpr u64 of_object(const Halves &object) const {
+    return fold(object.left ^ key_[1], object.right ^ key_[0]);
+  }
+  // Two multiplications for the number: consecutive ones must not stay neighbours.
+  constexpr u64 of_leaf(const Halves &object, u64 base) const {
+    return fold(object.left ^ base * kOdd[3], object.right ^ key_[2]);
   }
 
  private:

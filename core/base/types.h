@@ -65,7 +65,7 @@ constexpr u64 round_up_to_power_of_two(u64 value) {
   return power;
 }
 
-// An index of the lowest set bit; @bits is not 0.
+// The number of the lowest and of the highest set bit; @bits is not 0.
 inline u32 lowest_bit(u64 bits) { return static_cast<u32>(__builtin_ctzll(bits)); }
 
 inline u32 highest_bit(u64 bits) { return 63 - static_cast<u32>(__builtin_clzll(bits)); }

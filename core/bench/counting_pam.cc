@@ -38,6 +38,7 @@ int create(void *, const tmem_pam_page *, unsigned long long *pampd) {
 
 void hold(void *, unsigned long long) { count(rows[tmem_bench_thread], 1); }
 int get_data(void *, unsigned long long, void *) { return TMEM_OK; }
+void release(void *, unsigned long long) { count(rows[tmem_bench_thread], -1); }
 void free(void *, unsigned long long) { count(rows[tmem_bench_thread], -1); }
 
 unsigned long long shrink(void *, unsigned long long) { return 0; }
@@ -60,6 +61,7 @@ const tmem_pam_ops *counting_pam() {
     made.hold = hold;
     made.release = free;
     made.get_data = get_data;
+    made.release = release;
     made.free = free;
     made.shrink = shrink;
     made.compact = shrink;

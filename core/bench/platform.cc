@@ -2,6 +2,7 @@
 #include "platform.h"
 
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -14,12 +15,14 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "inline_host.h"
 
 extern "C" {
 
-__thread unsigned int tmem_bench_thread;
+__thread unsigned int tmem_bench_thread __attribute__((tls_model("local-exec")));
+__thread unsigned long tmem_bench_part __attribute__((tls_model("local-exec")));
 
 // The holder runs on another processor and is about to let go; only if it does
 // not for very long has it been preempted, and then it is let run.
@@ -35,28 +38,37 @@ void tmem_bench_lock_wait(unsigned long *word) {
   }
 }
 
-// The event's first word is 0, and 1 once signalled; its low half is the futex.
-static std::atomic_ref<unsigned long> signalled(tmem_event *event) {
-  return std::atomic_ref<unsigned long>(event->words[0]);
+void tmem_gate_init(tmem_gate *gate, tmem_counters *counters, unsigned int cell) {
+  *tmem_bench_gate_of(gate) = {counters, cell, 0, &counters->parts[0].cells[cell],
+                                &counters->parts[0].cells[cell + 1], 0};
+  if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0)
+    tmem_bench::fail("this kernel has no membarrier");
 }
 
-void tmem_event_init(tmem_event *event) { signalled(event).store(0); }
-
-void tmem_event_signal(tmem_event *event) {
-  signalled(event).store(1);
-  // A waiter may have freed the event by now: only its address is used.
-  syscall(SYS_futex, event->words, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+void tmem_bench_gate_departure(tmem_bench_gate *gate) {
+  __atomic_fetch_add(&gate->departures, 1, __ATOMIC_RELEASE);
+  syscall(SYS_futex, &gate->departures, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
 }
 
-void tmem_event_wait(tmem_event *event) {
-  while (!signalled(event).load())
-    syscall(SYS_futex, event->words, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
+void tmem_gate_close(tmem_gate *gate) {
+  tmem_bench_gate *own = tmem_bench_gate_of(gate);
+  __atomic_store_n(&own->open, 0, __ATOMIC_SEQ_CST);
+  syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+  for (;;) {
+    const unsigned int departures = __atomic_load_n(&own->departures, __ATOMIC_ACQUIRE);
+    // Left before entered: with both equal nobody was inside in between.
+    const unsigned long long left = tmem_counters_sum(own->counters, own->cell + 1);
+    if (left == tmem_counters_sum(own->counters, own->cell)) return;
+    syscall(SYS_futex, &own->departures, FUTEX_WAIT_PRIVATE, departures, nullptr, nullptr, 0);
+  }
 }
 
 }  // extern "C"
 
 namespace tmem_bench {
 namespace {
+
+static_assert(kThreadsMax == TMEM_BENCH_THREADS_MAX);
 
 // What one thread has allocated less what it has freed; only the sum over the
 // threads has a meaning, and with one thread the peak.
@@ -122,12 +134,28 @@ void frame_free(void *frame) {
 
 void *table_alloc(unsigned long bytes) {
   table_bytes_now += static_cast<long long>(bytes);
-  return std::calloc(1, bytes);
+  // Page aligned, as large tables of a kernel are: a bucket is a cache line.
+  void *table = std::aligned_alloc(TMEM_PAGE_BYTES, (bytes + TMEM_PAGE_BYTES - 1) / TMEM_PAGE_BYTES * TMEM_PAGE_BYTES);
+  if (table) std::memset(table, 0, bytes);
+  return table;
 }
 
 void table_free(void *table, unsigned long bytes) {
   table_bytes_now -= static_cast<long long>(bytes);
   std::free(table);
+}
+
+tmem_counters *counters_alloc(unsigned int cells) {
+  if (cells > TMEM_BENCH_CELLS_MAX) fail("a row of %u counters is wider than planned for", cells);
+  table_bytes_now += static_cast<long long>(sizeof(tmem_counters));
+  void *row = std::aligned_alloc(64, sizeof(tmem_counters));
+  if (row) std::memset(row, 0, sizeof(tmem_counters));
+  return static_cast<tmem_counters *>(row);
+}
+
+void counters_free(tmem_counters *counters, unsigned int) {
+  table_bytes_now -= static_cast<long long>(sizeof(tmem_counters));
+  std::free(counters);
 }
 
 void breathe() {}
@@ -156,6 +184,8 @@ tmem_host_ops make_host_ops(unsigned long long memory_frames, unsigned int cpus)
   ops.frame_free = frame_free;
   ops.table_alloc = table_alloc;
   ops.table_free = table_free;
+  ops.counters_alloc = counters_alloc;
+  ops.counters_free = counters_free;
   ops.breathe = breathe;
   add_codec(ops);
   return ops;
@@ -164,6 +194,7 @@ tmem_host_ops make_host_ops(unsigned long long memory_frames, unsigned int cpus)
 ThreadScope::ThreadScope(unsigned int number) {
   if (number >= kThreadsMax) fail("no more than %u threads", kThreadsMax);
   tmem_bench_thread = number;
+  tmem_bench_part = number * sizeof(tmem_counters::parts[0]);
   cpu_set_t allowed, mine;
   if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
   int wanted = static_cast<int>(number) % CPU_COUNT(&allowed);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// The host of the benchmarks: memory, events and a codec as fast as a kernel's,
-// without a check of anything. Locks are in inline_host.h.
+// The host of the benchmarks: memory and a codec as fast as a kernel's, without
+// a check of anything. Locks, counters and gates are in inline_host.h.
 //
 // Small objects come from malloc, one call each, as those of the peer do
 // (seedbench), so that the two are compared and not two allocators; frames from
@@ -13,7 +13,7 @@
 
 namespace tmem_bench {
 
-inline constexpr unsigned int kThreadsMax = 64;
+inline constexpr unsigned int kThreadsMax = 64;  // TMEM_BENCH_THREADS_MAX of inline_host.h
 
 // The host ops for a machine of so much memory and so many CPUs. They must
 // outlive the host that is made of them; codec: see codec.cc.

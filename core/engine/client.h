@@ -30,15 +30,16 @@ class Client {
     if (id < 0) return Outcome::kBadArgument;
     const Slot &slot = slots_[slot_of(id)];
     Pool *pool = slot.pool.load_acquire();
-    if (!pool || slot.generation.load_acquire() != generation_of(id)) return Outcome::kBadArgument;
-    if (!pool->try_enter()) return Outcome::kGoingAway;
+    if (!pool) return Outcome::kBadArgument;
+    const bool inside = pool->try_enter();
     // Entered, it stays what it is. It is ours if the slot still says so.
-    if (slot.pool.load_acquire() == pool && slot.generation.load_acquire() == generation_of(id)) {
+    const bool ours = slot.pool.load_acquire() == pool && slot.generation.load_acquire() == generation_of(id);
+    if (inside && ours) {
       *entered = pool;
       return Outcome::kDone;
     }
-    pool->leave();
-    return Outcome::kBadArgument;
+    if (inside) pool->leave();
+    return ours ? Outcome::kGoingAway : Outcome::kBadArgument;
   }
 
   // The rest is for the engine, under its control lock.

@@ -9,32 +9,47 @@ void PageIndex::free_leaf(Leaf *leaf) const {
   host_.object_free(TMEM_KIND_LEAF + size_class, leaf);
 }
 
-void PageIndex::free_unlinked(const Unlinked &unlinked) const {
-  if (unlinked.leaf) free_leaf(unlinked.leaf);
-  if (unlinked.object) {
-    unlinked.object->~Object();
-    host_.object_free(TMEM_KIND_OBJECT, unlinked.object);
-  }
+void PageIndex::free_object(Object *object) const {
+  object->~Object();
+  host_.object_free(TMEM_KIND_OBJECT, object);
+}
+
+void PageIndex::tidy(const Place &place, const Leftover &leftover) {
+  if (leftover.leaf) free_leaf(leftover.leaf);
+  if (leftover.object) free_object(leftover.object);
+  if (leftover.smaller_class < kLeafClasses) shrink_leaf(place, leftover.smaller_class);
 }
 
 class PageIndex::Spare {
  public:
-  explicit Spare(const PageIndex &index) : index_(index) {}
-  ~Spare() { index_.free_unlinked({leaf, object}); }
+  explicit Spare(PageIndex &index) : index_(index) {}
+  ~Spare() {
+    if (leaf) index_.free_leaf(leaf);
+    if (object) index_.free_object(object);
+  }
   Spare(const Spare &) = delete;
   Spare &operator=(const Spare &) = delete;
 
   bool has_leaf_of(u32 size_class) const { return leaf && leaf->size_class >= size_class; }
 
+  // Says what a new leaf will need, by a look at the object.
+  void expect_new_leaf(const Place &place) {
+    const Spot spot = index_.object_spot(place.object);
+    const ObjectBucket &bucket = index_.object_buckets_[spot.number];
+    Guard guard(const_cast<ObjectBucket &>(bucket).lock);
+    const Object *found = find_object(bucket, spot, place.object);
+    object_wanted = !found;
+    wanted_class = found && found->fills_in_sequence && place.slot == 0 ? Leaf::kDirectClass : 0;
+  }
   // Fetches what was found to be missing: a leaf with as much room as wanted_class
   // says, an object if object_wanted.
-  bool fetch(const Handle &handle, u64 base) {
-    const u32 flags = handle.pool.persistent() ? TMEM_ALLOC_RESERVES : 0;
-    if (!has_leaf_of(wanted_class) && !fetch_leaf(base, flags)) return false;
+  bool fetch(const Place &place) {
+    const u32 flags = place.object.pool.persistent() ? TMEM_ALLOC_RESERVES : 0;
+    if (!has_leaf_of(wanted_class) && !fetch_leaf(place.base, flags)) return false;
     if (!object && object_wanted) {
       void *memory = index_.host_.object_alloc(TMEM_KIND_OBJECT, flags);
       if (!memory) return false;
-      object = new (Placement{memory}) Object(handle.pool, handle.oid);
+      object = new (Placement{memory}) Object(place.object.pool, place.object.oid);
     }
     return true;
   }
@@ -51,7 +66,7 @@ class PageIndex::Spare {
   bool object_wanted = false;
 
  private:
-  const PageIndex &index_;
+  PageIndex &index_;
 };
 
 // A byte for each frame of RAM, in each of the two tables. When the whole budget
@@ -116,32 +131,33 @@ Leaf *PageIndex::find_holder(const LeafBucket &bucket, u32 head, u32 slot, Pampd
 
 // Puts the spare leaf into the index, with the spare object if the object is
 // new. False: it is new and there is no spare object; nothing has changed.
-bool PageIndex::link_leaf(const Handle &handle, const Place &place, Spare &spare) {
-  const Spot spot = object_spot(place.object_hash);
+bool PageIndex::link_leaf(const Place &place, Spare &spare) {
+  const Spot spot = object_spot(place.object);
   ObjectBucket &bucket = object_buckets_[spot.number];
+  Pool &pool = place.object.pool;
   Guard guard(bucket.lock);
-  Object *object = find_object(bucket, spot, handle.pool, handle.oid);
+  Object *object = find_object(bucket, spot, place.object);
   if (!object) {
     object = spare.object;
     if (!object) return false;
     spare.object = nullptr;
     bucket.insert(spot, *object);
-    handle.pool.count(Counter::level_objects);
+    pool.count(Counter::level_objects);
   }
   Leaf *leaf = spare.leaf;
   spare.leaf = nullptr;
-  object->leaves.push_back(*leaf);
+  object->leaves.push_youngest(*leaf);
   object->leaf_count++;
   leaf->object = object;
   place.bucket.insert(place.spot, *leaf);
-  handle.pool.count(Counter::level_leaf_bytes, Leaf::bytes_of(static_cast<u32>(leaf->size_class)));
+  pool.count(Counter::level_leaf_bytes, Leaf::bytes_of(static_cast<u32>(leaf->size_class)));
   return true;
 }
 
 // Takes an empty leaf out of the index, and its object if that was its last.
-void PageIndex::unlink_leaf(LeafBucket &bucket, u32 head, Leaf &leaf, Unlinked &unlinked) {
+void PageIndex::unlink_leaf(LeafBucket &bucket, u32 head, Leaf &leaf, Leftover &leftover) {
   bucket.remove(head, leaf);
-  unlinked.leaf = &leaf;
+  leftover.leaf = &leaf;
 
   Object &object = *leaf.object;
   Pool &pool = *object.pool;
@@ -154,7 +170,7 @@ void PageIndex::unlink_leaf(LeafBucket &bucket, u32 head, Leaf &leaf, Unlinked &
   if (!object.leaves.empty()) return;
 
   objects.remove(spot.head, object);
-  unlinked.object = &object;
+  leftover.object = &object;
   pool.uncount(Counter::level_objects);
 }
 
@@ -172,47 +188,46 @@ void PageIndex::replace_leaf(LeafBucket &bucket, u32 head, Leaf &old, Spare &spa
                          u64{Leaf::bytes_of(static_cast<u32>(old.size_class))});
   Guard guard(object_buckets_[object_spot(object).number].lock);
   object.leaves.replace(old, leaf);
+  if (leaf.direct() || leaf.size_class < old.size_class)
+    object.fills_in_sequence = leaf.direct() && leaf.is_one_stretch();
   spare.leaf = &old;
 }
 
 // insert() again, from the start, with memory for a leaf that is missing or full.
-PageIndex::Inserted PageIndex::insert_with_memory(const Handle &handle, const Place &place,
-                                                  Word word, Word *old) {
+PageIndex::Inserted PageIndex::insert_with_memory(const Place &place, Word word, Word *old) {
   Spare spare(*this);
   for (;;) {
+    bool missing = false;
     {
       Guard guard(place.bucket.lock);
-      Leaf *leaf = find_locked(place, handle);
+      Leaf *leaf = find_leaf(place);
       if (leaf) {
         if (leaf->has(place.slot)) {
           *old = leaf->at(place.slot);
           leaf->replace(place.slot, word);
           return Inserted::kReplaced;
         }
-        if (leaf->full()) {
-          spare.wanted_class = leaf->class_when_full();
-          if (spare.has_leaf_of(spare.wanted_class)) {
-            Leaf *larger = spare.leaf;
-            replace_leaf(place.bucket, place.spot.head, *leaf, spare);
-            leaf = larger;
-          }
-        }
-        if (!leaf->full()) {
-          leaf->insert(place.slot, word);
-          return Inserted::kNew;
+        if (leaf->insert(place.slot, word)) return Inserted::kNew;
+        spare.wanted_class = leaf->class_when_full();
+        if (spare.has_leaf_of(spare.wanted_class)) {
+          Leaf *larger = spare.leaf;
+          replace_leaf(place.bucket, place.spot.head, *leaf, spare);
+          if (larger->insert(place.slot, word)) return Inserted::kNew;
         }
       } else if (spare.leaf) {
         leaf = spare.leaf;
-        if (link_leaf(handle, place, spare)) {
-          leaf->insert(place.slot, word);
+        if (link_leaf(place, spare)) {
+          static_cast<void>(leaf->insert(place.slot, word));  // it is empty
           return Inserted::kNew;
         }
         spare.object_wanted = true;
+      } else {
+        missing = true;
       }
     }
-    // Once for a leaf, once more for the object if that proved to be new; and
-    // again if others have filled or emptied the leaf meanwhile.
-    if (!spare.fetch(handle, place.base)) return Inserted::kNoMemory;
+    if (missing) spare.expect_new_leaf(place);
+    // Once, if nobody else changes what was seen: the leaf filled or emptied, the object gone.
+    if (!spare.fetch(place)) return Inserted::kNoMemory;
   }
 }
 
@@ -223,29 +238,32 @@ bool PageIndex::take_if(BackReference back, Pampd pampd, Counter why) {
   const u64 number = chain >> Spot::kHeadBits;
   if (number > leaf_bucket_mask_ || head >= Spot::kHeads) return false;
   LeafBucket &bucket = leaf_buckets_[number];
-  const Pool *pool = nullptr;
+  Pool *pool = nullptr;
   Oid oid;
-  u64 object_hash = 0, base = 0;
-  Unlinked unlinked;
-  Maybe<u32> smaller;
+  HandleHash::Halves halves{};
+  u64 base = 0;
+  Leftover leftover;
   {
     Guard guard(bucket.lock);
     Leaf *leaf = find_holder(bucket, head, slot, pampd);
     if (!leaf) return false;
     // Counted under the lock: afterwards the pool may be another one.
-    leaf->object->pool->count(why);
+    pool = leaf->object->pool;
+    pool->count(why);
     leaf->clear(slot);
     if (leaf->empty()) {
-      unlink_leaf(bucket, head, *leaf, unlinked);
-    } else if ((smaller = leaf->class_when_cleared(slot))) {
-      pool = leaf->object->pool;
+      unlink_leaf(bucket, head, *leaf, leftover);
+    } else {
+      const u32 size_class = leaf->class_when_cleared(slot);
+      if (size_class == leaf->size_class) return true;
+      leftover.smaller_class = size_class;
       oid = leaf->object->oid;
-      object_hash = hash_.of_object(pool->serial(), oid);
+      halves = hash_.halves(pool->serial(), oid);
       base = leaf->base;
     }
   }
-  if (unlinked.leaf) free_unlinked(unlinked);
-  if (smaller) shrink_leaf(*pool, oid, locate(object_hash, base, slot), *smaller);
+  // In it the pool is only compared.
+  tidy(locate({*pool, oid, halves}, base, slot), leftover);
   return true;
 }
 
@@ -264,50 +282,50 @@ bool PageIndex::move_if(BackReference back, Pampd from, Pampd to) {
 }
 
 // Replaces the leaf by one of @size_class, if memory for that can be had and it
-// still has so few pages. @pool is compared, not used: it may be another one by now.
-void PageIndex::shrink_leaf(const Pool &pool, const Oid &oid, const Place &place, u32 size_class) {
+// still has so few pages. The pool is compared, not used: it may be another one by now.
+void PageIndex::shrink_leaf(const Place &place, u32 size_class) {
   Spare spare(*this);
   spare.wanted_class = size_class;
   if (!spare.fetch_leaf(place.base, 0)) return;
   Guard guard(place.bucket.lock);
-  Leaf *leaf = find_leaf(place, pool, oid);
+  Leaf *leaf = find_leaf(place);
   if (leaf && leaf->size_class > size_class && leaf->pages() <= spare.leaf->capacity())
     replace_leaf(place.bucket, place.spot.head, *leaf, spare);
 }
 
-bool PageIndex::has_object(const Pool &pool, const Oid &oid, u64 *leaf_count, u64 *oldest_base) {
-  const Spot spot = object_spot(hash_.of_object(pool.serial(), oid));
+bool PageIndex::has_object(const ObjectKey &key, u64 *leaf_count, u64 *oldest_base) {
+  const Spot spot = object_spot(key);
   ObjectBucket &bucket = object_buckets_[spot.number];
   Guard guard(bucket.lock);
-  const Object *object = find_object(bucket, spot, pool, oid);
+  const Object *object = find_object(bucket, spot, key);
   if (!object) return false;
+  // Who asks will want it next; its bucket is found without it.
+  __builtin_prefetch(object->leaves.oldest(), 1);
   *leaf_count = object->leaf_count;
-  *oldest_base = object->leaves.front()->base;
+  *oldest_base = object->leaves.oldest_base();
   return true;
 }
 
-void PageIndex::take_slots(Pool &pool, const Oid &oid, u64 base, u32 first_slot, u32 last_slot,
+bool PageIndex::take_slots(const ObjectKey &key, u64 base, u32 first_slot, u32 last_slot,
                            TakenLeaf &taken) {
-  const Place place = locate(hash_.of_object(pool.serial(), oid), base, 0);
-  Unlinked unlinked;
-  Maybe<u32> smaller;
+  const u64 wanted = ~u64{0} >> (Leaf::kSlots - 1 - last_slot) & ~u64{0} << first_slot;
+  const Place place = locate(key, base, 0);
+  Leftover leftover;
   {
     Guard guard(place.bucket.lock);
-    Leaf *leaf = find_leaf(place, pool, oid);
-    if (!leaf) return;  // somebody emptied it meanwhile
+    Leaf *leaf = find_leaf(place);
+    if (!leaf) return false;  // somebody emptied it meanwhile
     // From the end, so that no word moves.
-    for (u32 slot = last_slot + 1; slot-- > first_slot;)
-      if (leaf->has(slot)) {
-        taken.add(leaf->at(slot));
-        leaf->clear(slot);
-      }
-    if (leaf->empty())
-      unlink_leaf(place.bucket, place.spot.head, *leaf, unlinked);
-    else if (taken.count)
-      smaller = leaf->class_when_cleared(first_slot);
+    for (u64 left = leaf->present & wanted; left;) {
+      const u32 slot = highest_bit(left);
+      left ^= Leaf::bit(slot);
+      taken.add(leaf->at(slot));
+      leaf->clear(slot);
+    }
+    if (!taken.count || !after_clearing(place, *leaf, first_slot, leftover)) return false;
   }
-  if (unlinked.leaf) free_unlinked(unlinked);
-  if (smaller) shrink_leaf(pool, oid, place, *smaller);
+  tidy(place, leftover);
+  return leftover.object;
 }
 
 Maybe<Oid> PageIndex::object_in_bucket(const Pool &pool, u64 number) {

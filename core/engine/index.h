@@ -26,10 +26,11 @@
 
 namespace tmem {
 
-struct Handle {
+// The first two parts of a handle, and what their hash is made of.
+struct ObjectKey {
   Pool &pool;
   const Oid &oid;
-  Index index;
+  HandleHash::Halves halves;
 };
 
 // Words that a flush took out, for the caller to free.
@@ -52,12 +53,16 @@ class PageIndex {
 
   // Where a handle's page is, if it is anywhere. Computed once per operation.
   struct Place {
+    ObjectKey object;
     LeafBucket &bucket;
     Spot spot;
-    u64 object_hash;
     u64 base;
     u32 slot;
-    BackReference back;
+
+    // Number of the bucket, of the chain in it, and of the slot in the leaf.
+    BackReference back() const {
+      return {(spot.number << Spot::kHeadBits | spot.head) << Leaf::kSlotBits | slot};
+    }
   };
 
   explicit PageIndex(const tmem_host_ops &host) : host_(host), hash_(host.hash_seed) {}
@@ -67,58 +72,61 @@ class PageIndex {
   // The index is empty by now. Process context.
   void stop();
 
-  Place locate(const Handle &handle) const {
-    const u64 base = handle.index.value >> Leaf::kSlotBits;
-    const u32 slot = static_cast<u32>(handle.index.value) & (Leaf::kSlots - 1);
-    return locate(hash_.of_object(handle.pool.serial(), handle.oid), base, slot);
+  ObjectKey key(Pool &pool, const Oid &oid) const {
+    return {pool, oid, hash_.halves(pool.serial(), oid)};
+  }
+  Place locate(const ObjectKey &object, u64 base, u32 slot) const {
+    const Spot spot(hash_.of_leaf(object.halves, base), leaf_bucket_mask_);
+    return {object, leaf_buckets_[spot.number], spot, base, slot};
+  }
+  Place locate(Pool &pool, const Oid &oid, Index index) const {
+    return locate(key(pool, oid), index.value >> Leaf::kSlotBits,
+                  static_cast<u32>(index.value) & (Leaf::kSlots - 1));
+  }
+  // Brings near what insert() will want, while the PAM makes its copy.
+  void prefetch(const Place &place) const {
+    __builtin_prefetch(&place.bucket, 1);
+    __builtin_prefetch(&object_buckets_[object_spot(place.object).number], 1);
   }
 
   // Makes @word the page's word. kReplaced: *@old, the caller's to free, was it
   // before. kNoMemory: nothing has changed.
   enum class [[nodiscard]] Inserted { kNew, kReplaced, kNoMemory };
-  Inserted insert(const Handle &handle, const Place &place, Word word, Word *old) {
+  Inserted insert(const Place &place, Word word, Word *old) {
     {
       Guard guard(place.bucket.lock);
-      if (Leaf *leaf = find_locked(place, handle)) {
+      if (Leaf *leaf = find_leaf(place)) {
         if (leaf->has(place.slot)) {
           *old = leaf->at(place.slot);
           leaf->replace(place.slot, word);
           return Inserted::kReplaced;
         }
-        if (!leaf->full()) {
-          leaf->insert(place.slot, word);
-          return Inserted::kNew;
-        }
+        if (leaf->insert(place.slot, word)) return Inserted::kNew;
       }
     }
-    return insert_with_memory(handle, place, word, old);
+    return insert_with_memory(place, word, old);
   }
 
   // Takes the page out, if it is there; *@word is then the caller's to free.
-  bool take(const Handle &handle, const Place &place, Word *word) {
-    Unlinked unlinked;
-    Maybe<u32> smaller;
+  [[gnu::always_inline]] bool take(const Place &place, Word *word) {
+    Leftover leftover;
     {
       Guard guard(place.bucket.lock);
-      Leaf *leaf = find_locked(place, handle);
+      Leaf *leaf = find_leaf(place);
       if (!leaf || !leaf->has(place.slot)) return false;
       *word = leaf->at(place.slot);
       leaf->clear(place.slot);
-      if (leaf->empty())
-        unlink_leaf(place.bucket, place.spot.head, *leaf, unlinked);
-      else
-        smaller = leaf->class_when_cleared(place.slot);
+      if (!after_clearing(place, *leaf, place.slot, leftover)) return true;
     }
-    if (unlinked.leaf) free_unlinked(unlinked);
-    if (smaller) shrink_leaf(handle.pool, handle.oid, place, *smaller);
+    tidy(place, leftover);
     return true;
   }
 
   // The word, after @hold was called with it under the lock that keeps it from going.
   template <typename Hold>
-  bool look_up(const Handle &handle, const Place &place, Hold hold, Word *word) {
+  bool look_up(const Place &place, Hold hold, Word *word) {
     Guard guard(place.bucket.lock);
-    const Leaf *leaf = find_locked(place, handle);
+    const Leaf *leaf = find_leaf(place);
     if (!leaf || !leaf->has(place.slot)) return false;
     *word = leaf->at(place.slot);
     hold(*word);
@@ -133,10 +141,10 @@ class PageIndex {
   bool move_if(BackReference back, Pampd from, Pampd to);
 
   // The object's number of leaves, and the base of its oldest.
-  bool has_object(const Pool &pool, const Oid &oid, u64 *leaf_count, u64 *oldest_base);
-  // Takes out what the leaf of @base has in @first_slot to @last_slot.
-  void take_slots(Pool &pool, const Oid &oid, u64 base, u32 first_slot, u32 last_slot,
-                  TakenLeaf &taken);
+  bool has_object(const ObjectKey &key, u64 *leaf_count, u64 *oldest_base);
+  // Takes out what the leaf of @base has in @first_slot to @last_slot. True: the
+  // object is gone with it.
+  bool take_slots(const ObjectKey &key, u64 base, u32 first_slot, u32 last_slot, TakenLeaf &taken);
 
   // Looks for an object of the pool in the bucket of number @bucket.
   Maybe<Oid> object_in_bucket(const Pool &pool, u64 bucket);
@@ -153,57 +161,61 @@ class PageIndex {
  private:
   // What an insertion may need; what is not used is freed when this goes out of scope.
   class Spare;
-  // What a removal has taken out of the index, to be freed after the locks.
-  struct Unlinked {
+  // What a removal leaves to be done after the locks: memory to free, or a leaf to replace.
+  struct Leftover {
     Leaf *leaf = nullptr;
     Object *object = nullptr;
+    u32 smaller_class = kLeafClasses;  // or the class to shrink to
   };
 
-  Place locate(u64 object_hash, u64 base, u32 slot) const {
-    const Spot spot(hash_.of_leaf(object_hash, base), leaf_bucket_mask_);
-    return {leaf_buckets_[spot.number], spot, object_hash, base, slot, back_reference(spot, slot)};
+  Spot object_spot(const ObjectKey &key) const {
+    return Spot(hash_.of_object(key.halves), object_bucket_mask_);
   }
-  Spot object_spot(u64 object_hash) const { return Spot(object_hash, object_bucket_mask_); }
   Spot object_spot(const Object &object) const {
-    return object_spot(hash_.of_object(object.pool->serial(), object.oid));
+    return Spot(hash_.of_object(hash_.halves(object.pool->serial(), object.oid)), object_bucket_mask_);
   }
 
-  // Number of the bucket, of the chain in it, and of the slot in the leaf.
-  static BackReference back_reference(const Spot &spot, u32 slot) {
-    return {(spot.number << Spot::kHeadBits | spot.head) << Leaf::kSlotBits | slot};
-  }
   // The leaf whose slot holds @pampd; nullptr if it does no more.
   static Leaf *find_holder(const LeafBucket &bucket, u32 head, u32 slot, Pampd pampd)
       TMEM_REQUIRES(bucket.lock);
 
-  static Leaf *find_locked(const Place &place, const Handle &handle)
-      TMEM_REQUIRES(place.bucket.lock) {
-    return find_leaf(place, handle.pool, handle.oid);
-  }
-  static Leaf *find_leaf(const Place &place, const Pool &pool, const Oid &oid)
-      TMEM_REQUIRES(place.bucket.lock) {
+  static Leaf *find_leaf(const Place &place) TMEM_REQUIRES(place.bucket.lock) {
     return place.bucket.find(place.spot, [&](const Leaf &leaf) {
-      return leaf.base == place.base && leaf.object->pool == &pool && leaf.object->oid == oid;
+      return leaf.base == place.base && is(*leaf.object, place.object);
     });
   }
-  static Object *find_object(const ObjectBucket &bucket, const Spot &spot, const Pool &pool,
-                             const Oid &oid) TMEM_REQUIRES(bucket.lock) {
-    return bucket.find(spot, [&](const Object &object) {
-      return object.pool == &pool && object.oid == oid;
-    });
+  static Object *find_object(const ObjectBucket &bucket, const Spot &spot, const ObjectKey &key)
+      TMEM_REQUIRES(bucket.lock) {
+    return bucket.find(spot, [&](const Object &object) { return is(object, key); });
+  }
+  static bool is(const Object &object, const ObjectKey &key) {
+    return object.pool == &key.pool && object.oid == key.oid;
   }
 
   int validate_leaf(const Leaf &leaf) const;
 
-  Inserted insert_with_memory(const Handle &handle, const Place &place, Word word, Word *old);
-  bool link_leaf(const Handle &handle, const Place &place, Spare &spare)
-      TMEM_REQUIRES(place.bucket.lock);
-  void unlink_leaf(LeafBucket &bucket, u32 head, Leaf &leaf, Unlinked &unlinked)
+  // What comes after slots were cleared, @slot the last of them. False: nothing.
+  bool after_clearing(const Place &place, Leaf &leaf, u32 slot, Leftover &leftover)
+      TMEM_REQUIRES(place.bucket.lock) {
+    if (leaf.empty()) {
+      unlink_leaf(place.bucket, place.spot.head, leaf, leftover);
+      return true;
+    }
+    const u32 size_class = leaf.class_when_cleared(slot);
+    if (size_class == leaf.size_class) return false;
+    leftover.smaller_class = size_class;
+    return true;
+  }
+  void tidy(const Place &place, const Leftover &leftover);
+
+  Inserted insert_with_memory(const Place &place, Word word, Word *old);
+  bool link_leaf(const Place &place, Spare &spare) TMEM_REQUIRES(place.bucket.lock);
+  void unlink_leaf(LeafBucket &bucket, u32 head, Leaf &leaf, Leftover &leftover)
       TMEM_REQUIRES(bucket.lock);
   void replace_leaf(LeafBucket &bucket, u32 head, Leaf &old, Spare &spare) TMEM_REQUIRES(bucket.lock);
   void free_leaf(Leaf *leaf) const;
-  void free_unlinked(const Unlinked &unlinked) const;
-  void shrink_leaf(const Pool &pool, const Oid &oid, const Place &place, u32 size_class);
+  void free_object(Object *object) const;
+  void shrink_leaf(const Place &place, u32 size_class);
 
   const tmem_host_ops &host_;
   const HandleHash hash_;

@@ -28,8 +28,7 @@ void Engine::free_words(const TakenLeaf &taken, Pool &pool) {
 }
 
 Outcome Engine::put(Pool &pool, const Oid &oid, Index index, const void *page) {
-  const Handle handle{pool, oid, index};
-  const PageIndex::Place place = index_.locate(handle);
+  const PageIndex::Place place = index_.locate(pool, oid, index);
 
   // The new copy is made first, with no lock held; the old one still answers.
   Word word{0, false};
@@ -43,7 +42,8 @@ Outcome Engine::put(Pool &pool, const Oid &oid, Index index, const void *page) {
     // those go to the PAM (the compressed store keeps eight bytes of them).
     word.same_filled = true;
   } else {
-    const tmem_pam_page request{page, place.back.value, pool.client(), pool.persistent()};
+    index_.prefetch(place);
+    const tmem_pam_page request{page, place.back().value, pool.client(), pool.persistent()};
     outcome = outcome_of_create(pam_ops_->create(pam_, &request, &word.value));
   }
 
@@ -51,7 +51,7 @@ Outcome Engine::put(Pool &pool, const Oid &oid, Index index, const void *page) {
   if (outcome == Outcome::kDone) {
     // Raised before the page can be seen, so that whoever takes it at once finds it counted.
     if (word.same_filled) pool.count(Counter::level_same_filled);
-    const PageIndex::Inserted inserted = index_.insert(handle, place, word, &old);
+    const PageIndex::Inserted inserted = index_.insert(place, word, &old);
     if (inserted != PageIndex::Inserted::kNoMemory) {
       pool.count(Counter::puts_stored);
       if (word.same_filled) pool.count(Counter::puts_same_filled);
@@ -66,7 +66,7 @@ Outcome Engine::put(Pool &pool, const Oid &oid, Index index, const void *page) {
   }
 
   // A put that fails leaves nothing: the older page would be stale (clause 1).
-  if (index_.take(handle, place, &old)) {
+  if (index_.take(place, &old)) {
     pool.count(Counter::puts_dropped);
     free_word(old, pool);
   }
@@ -75,9 +75,8 @@ Outcome Engine::put(Pool &pool, const Oid &oid, Index index, const void *page) {
 }
 
 Outcome Engine::put_nothing(Pool &pool, const Oid &oid, Index index) {
-  const Handle handle{pool, oid, index};
   Word old;
-  if (index_.take(handle, index_.locate(handle), &old)) {
+  if (index_.take(index_.locate(pool, oid, index), &old)) {
     pool.count(Counter::puts_dropped);
     free_word(old, pool);
   }
@@ -86,15 +85,14 @@ Outcome Engine::put_nothing(Pool &pool, const Oid &oid, Index index) {
 }
 
 Outcome Engine::get(Pool &pool, const Oid &oid, Index index, void *page) {
-  const Handle handle{pool, oid, index};
-  const PageIndex::Place place = index_.locate(handle);
+  const PageIndex::Place place = index_.locate(pool, oid, index);
   const bool exclusive = pool.exclusive();
 
   Word word;
   const auto hold = [this](const Word &found) {
     if (!found.same_filled) pam_ops_->hold(pam_, found.value);
   };
-  if (!(exclusive ? index_.take(handle, place, &word) : index_.look_up(handle, place, hold, &word))) {
+  if (!(exclusive ? index_.take(place, &word) : index_.look_up(place, hold, &word))) {
     pool.count(Counter::gets_missed);
     return Outcome::kNotFound;
   }
@@ -115,7 +113,7 @@ Outcome Engine::get(Pool &pool, const Oid &oid, Index index, void *page) {
   if (exclusive)
     pool.count(served ? Counter::pages_taken : Counter::pages_corrupt);
   else if (!served && !pool.persistent() &&
-           index_.take_if(place.back, Pampd{word.value}, Counter::pages_corrupt))
+           index_.take_if(place.back(), Pampd{word.value}, Counter::pages_corrupt))
     pam_ops_->free(pam_, word.value);
   if (exclusive)
     pam_ops_->free(pam_, word.value);
@@ -125,9 +123,8 @@ Outcome Engine::get(Pool &pool, const Oid &oid, Index index, void *page) {
 }
 
 Outcome Engine::flush_page(Pool &pool, const Oid &oid, Index index) {
-  const Handle handle{pool, oid, index};
   Word word;
-  if (!index_.take(handle, index_.locate(handle), &word)) {
+  if (!index_.take(index_.locate(pool, oid, index), &word)) {
     pool.count(Counter::flushes_missed);
     return Outcome::kNotFound;
   }
@@ -148,9 +145,10 @@ Outcome Engine::flush_range(Pool &pool, const Oid &oid, Index first, Index last)
   const u64 first_base = first.value >> Leaf::kSlotBits;
   const u64 last_base = last.value >> Leaf::kSlotBits;
   const u32 slot_mask = Leaf::kSlots - 1;
+  const ObjectKey key = index_.key(pool, oid);
   u64 pages = 0, leaves, oldest;
   if (first.value <= last.value && last_base - first_base > kLeavesWalked && !pool.persistent() &&
-      index_.has_object(pool, oid, &leaves, &oldest) &&
+      index_.has_object(key, &leaves, &oldest) &&
       last_base - first_base > leaves * kLeavesWalkedPerLeaf) {
     pages = flush_object_counted(pool, oid, Breathe::kNever);
     pool.count(pages ? Counter::flushes_found : Counter::flushes_missed);
@@ -159,15 +157,15 @@ Outcome Engine::flush_range(Pool &pool, const Oid &oid, Index first, Index last)
   for (u64 base = first_base; first.value <= last.value; ++base) {
     const u64 done = base - first_base;
     if (done % kLeavesBetweenLooks == 0 && last_base - first_base > 1 &&
-        !index_.has_object(pool, oid, &leaves, &oldest))
+        !index_.has_object(key, &leaves, &oldest))
       break;
     TakenLeaf taken;
-    index_.take_slots(pool, oid, base,
-                      base == first_base ? static_cast<u32>(first.value) & slot_mask : 0,
-                      base == last_base ? static_cast<u32>(last.value) & slot_mask : slot_mask, taken);
+    const bool gone =
+        index_.take_slots(key, base, base == first_base ? static_cast<u32>(first.value) & slot_mask : 0,
+                          base == last_base ? static_cast<u32>(last.value) & slot_mask : slot_mask, taken);
     free_words(taken, pool);
     pages += taken.count;
-    if (base == last_base) break;
+    if (gone || base == last_base) break;
   }
   pool.count(pages ? Counter::flushes_found : Counter::flushes_missed);
   pool.count(Counter::pages_flushed, pages);
@@ -178,11 +176,13 @@ Outcome Engine::flush_range(Pool &pool, const Oid &oid, Index first, Index last)
 // start: whoever keeps putting meanwhile cannot keep us here.
 u64 Engine::flush_object_counted(Pool &pool, const Oid &oid, Breathe breathe) {
   u64 leaves, base, quota = 0, pages = 0;
-  for (u64 done = 0; index_.has_object(pool, oid, &leaves, &base); ++done) {
+  const ObjectKey key = index_.key(pool, oid);
+  bool gone = false;
+  for (u64 done = 0; !gone && index_.has_object(key, &leaves, &base); ++done) {
     if (done == 0) quota = leaves;
     if (done == quota) break;
     TakenLeaf taken;
-    index_.take_slots(pool, oid, base, 0, Leaf::kSlots - 1, taken);
+    gone = index_.take_slots(key, base, 0, Leaf::kSlots - 1, taken);
     free_words(taken, pool);
     pages += taken.count;
     if (breathe == Breathe::kBetweenLeaves) host_.breathe();

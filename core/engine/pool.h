@@ -15,6 +15,7 @@
 #define TMEM_CORE_ENGINE_POOL_H
 
 #include "../base/counters.h"
+#include "../base/list.h"
 #include "../base/lock.h"
 #include "leaf.h"
 

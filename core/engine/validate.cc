@@ -31,8 +31,9 @@ int PageIndex::validate_leaf(const Leaf &leaf) const {
   if (leaf.empty()) return 1;  // a leaf without a page
   if (leaf.same_filled & ~leaf.present) return 2;
   if (!leaf.object || leaf.object->pool->closed()) return 3;
-  if (!leaf.in_object.linked()) return 4;
+  if (!leaf.neighbours.older || !leaf.neighbours.younger) return 4;
   if (leaf.size_class >= kLeafClasses || leaf.pages() > leaf.capacity()) return 9;
+  if (!leaf.map_is_right()) return 13;
   for (Link<Leaf> link = leaf.next; link; link = link.item()->next)
     if (link.item()->object == leaf.object && link.item()->base == leaf.base) return 6;
   return 0;
@@ -45,7 +46,7 @@ int PageIndex::validate(u64 *pages_found, u64 *bytes_found) const {
     for (u32 head = 0; head < Spot::kHeads; ++head) {
       const Link<Leaf> first = leaf_buckets_[i].heads[head];
       const auto spot_of = [&](const Leaf &leaf) {
-        return locate(hash_.of_object(leaf.object->pool->serial(), leaf.object->oid), leaf.base, 0).spot;
+        return locate(*leaf.object->pool, leaf.object->oid, Index{leaf.base << Leaf::kSlotBits}).spot;
       };
       if (const int broken = validate_chain(first, i, head, spot_of)) return broken;
       for (Link<Leaf> link = first; link; link = link.item()->next) {
@@ -66,8 +67,9 @@ int PageIndex::validate(u64 *pages_found, u64 *bytes_found) const {
         const Object &object = *link.item();
         if (object.leaves.empty()) return 7;  // an object without a leaf
         u64 count = 0;
-        for (const Leaf *leaf = object.leaves.front(); leaf; leaf = object.leaves.after(*leaf)) {
-          if (leaf->object != &object) return 10;
+        if (object.leaves.oldest_base() != object.leaves.oldest()->base) return 14;
+        for (const Leaf *leaf = object.leaves.oldest(); leaf; leaf = object.leaves.after(*leaf)) {
+          if (leaf->object != &object || leaf->neighbours.younger->neighbours.older != leaf) return 10;
           count++;
         }
         if (count != object.leaf_count) return 11;

@@ -67,7 +67,7 @@ TEST(ListTest, OneElementOnTwoLists) {
 
 tmem::u64 hash_of(const tmem::Oid &oid, tmem::u64 index, tmem::u64 seed = 1) {
   const tmem::HandleHash hash(seed);
-  return hash.of_leaf(hash.of_object(1, oid), index);
+  return hash.of_leaf(hash.halves(1, oid), index);
 }
 
 // The words of an id may not be interchangeable, as they were when they were xored (seed fault 20).
@@ -96,16 +96,22 @@ TEST(HashTest, EachBitReachesTheBuckets) {
 }
 
 TEST(HashTest, ConsecutiveNumbersSpread) {
-  constexpr unsigned int kBuckets = 1024, kKeys = 8192;
-  std::vector<unsigned int> by_index(kBuckets), by_object(kBuckets);
-  for (unsigned int i = 0; i < kKeys; ++i) {
-    by_index[hash_of({{42, 0, 0}}, i) % kBuckets]++;
-    by_object[hash_of({{i, 0, 0}}, 0) % kBuckets]++;
+  constexpr unsigned int kBuckets = 1024, kKeys = 8192, kSeeds = 64;
+  long empty_by_index = 0, empty_by_object = 0;
+  for (tmem::u64 seed = 1; seed <= kSeeds; ++seed) {
+    std::vector<unsigned int> by_index(kBuckets), by_object(kBuckets);
+    for (unsigned int i = 0; i < kKeys; ++i) {
+      by_index[hash_of({{42, 0, 0}}, i, seed) % kBuckets]++;
+      by_object[hash_of({{i, 0, 0}}, 0, seed) % kBuckets]++;
+    }
+    for (const auto &load : {by_index, by_object})
+      EXPECT_LE(*std::max_element(load.begin(), load.end()), 32u);  // 8 on average
+    empty_by_index += std::count(by_index.begin(), by_index.end(), 0u);
+    empty_by_object += std::count(by_object.begin(), by_object.end(), 0u);
   }
-  for (const auto &load : {by_index, by_object}) {
-    EXPECT_LE(*std::max_element(load.begin(), load.end()), 32u);  // 8 on average
-    EXPECT_EQ(std::count(load.begin(), load.end(), 0u), 0);
-  }
+  // Of numbers drawn at random, 1024 / e^8 buckets stay empty for each seed, 22 in all.
+  EXPECT_LE(empty_by_index, 50);
+  EXPECT_LE(empty_by_object, 50);
 }
 
 TEST(HashTest, SeedDecides) {
