@@ -2,6 +2,9 @@
 // The host's own checks: each must catch what it is there for.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "../../kunit/scenarios/scenarios.h"
 #include "host_ops.h"
 
@@ -158,6 +161,35 @@ TEST(HarnessTest, Injector) {
   injector_heal();
   scenario_env env = {};
   EXPECT_EQ(injector_leaks(&env, __FILE__, __LINE__), 0);
+}
+
+// A gate begins closed; closed, it lets nobody in, and closing waits for the last who is inside.
+TEST(HarnessTest, Gate) {
+  tmem_counters *row = host_ops()->counters_alloc(2);
+  tmem_gate gate;
+  tmem_gate_init(&gate, row, 0);
+  EXPECT_EQ(tmem_gate_enter(&gate), 0);
+  for (unsigned int round = 0; round < 3; ++round) {
+    tmem_gate_open(&gate);
+    EXPECT_EQ(tmem_gate_enter(&gate), 1);
+    EXPECT_EQ(tmem_gate_enter(&gate), 1);
+    std::atomic<bool> closed{false};
+    std::thread closer([&] {
+      tmem_gate_close(&gate);
+      closed = true;
+    });
+    while (tmem_test::events_waiting() == 0) std::this_thread::yield();
+    EXPECT_EQ(tmem_gate_enter(&gate), 0);
+    EXPECT_EQ(tmem_gate_is_open(&gate), 0);
+    tmem_gate_leave(&gate);
+    EXPECT_FALSE(closed);
+    tmem_gate_leave(&gate);
+    closer.join();
+    EXPECT_EQ(tmem_counters_sum(row, 0), 2 * (round + 1));
+    EXPECT_EQ(tmem_counters_sum(row, 1), 2 * (round + 1));
+  }
+  tmem_gate_destroy(&gate);
+  host_ops()->counters_free(row, 2);
 }
 
 // Content is a function of kind and tag, and one byte more or less is noticed.

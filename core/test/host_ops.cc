@@ -90,6 +90,30 @@ void perturb(Point point = Point::kHostOp) {
   if ((current().random >> 33) % one_in == 0) sched_yield();
 }
 
+// The moment that a test waits for, and what is done then.
+struct Interruption {
+  Moment moment = Moment::kNone;
+  unsigned int skip = 0;
+  std::function<void()> action;
+};
+thread_local Interruption interruption;
+
+void at(Moment moment) {
+  if (moment == Moment::kNone || interruption.moment != moment || current().held_count) return;
+  if (interruption.skip > 0) {
+    interruption.skip--;
+    return;
+  }
+  interruption.moment = Moment::kNone;
+  const std::function<void()> action = std::move(interruption.action);
+  // Another thread as far as this host can tell, and nobody has to wait for the scheduler.
+  Thread other(next_thread_number());
+  Thread *const before = used_state;
+  used_state = &other;
+  action();
+  used_state = before;
+}
+
 void no_lock_held(const char *what) {
   if (current().held_count) broken("a lock is held at a call that must find none:", what);
 }
@@ -132,6 +156,7 @@ void release(unsigned long long magic, unsigned long long what, void *memory, si
 
 void *object_alloc(unsigned int kind, unsigned int flags) {
   no_lock_held("object_alloc");
+  at(Moment::kObjectAlloc);
   perturb();
   if (kind >= TMEM_KINDS || flags & ~unsigned{TMEM_ALLOC_RESERVES}) broken("object_alloc arguments");
   if (tmem_kind_alignment(kind) > alignof(Header)) broken("alignment of a kind");
@@ -231,6 +256,7 @@ int compress(const void *page, void *output, unsigned long *output_bytes, void *
 
 int decompress(const void *input, unsigned long input_bytes, void *page) {
   no_lock_held("decompress");
+  at(Moment::kDecompress);
   perturb();
   lzo_uint bytes = TMEM_PAGE_BYTES;
   const int result =
@@ -241,6 +267,7 @@ int decompress(const void *input, unsigned long input_bytes, void *page) {
 
 unsigned int checksum(const void *data, unsigned long bytes) {
   no_lock_held("checksum");
+  at(Moment::kChecksum);
   perturb();
   return XXH32(data, bytes, 0);
 }
@@ -399,6 +426,15 @@ void leave_interrupt() {
 thread_local std::function<void(unsigned int, bool)> lock_hook;
 void set_perturbation(unsigned int one_in) { perturbation.store(one_in); }
 
+void interleave(Moment moment, unsigned int skip, std::function<void()> action) {
+  interruption = {moment, skip, std::move(action)};
+}
+bool interleaved() {
+  const bool came = interruption.moment == Moment::kNone;
+  interruption.moment = Moment::kNone;
+  return came;
+}
+
 }  // namespace tmem_test
 
 using namespace tmem_test;
@@ -432,6 +468,9 @@ unsigned long tmem_lock_acquire(tmem_lock *lock) {
                   thread.held[thread.held_count - 1].rank);
     broken("lock order:", detail);
   }
+  at(rank == TMEM_RANK_STORE ? Moment::kBeforeStore
+     : rank == TMEM_RANK_LEAF_BUCKET ? Moment::kBeforeLeafBucket
+                                     : Moment::kNone);
   if (scheduling)
     scheduling->wait(is_free, lock);
   else
@@ -453,9 +492,11 @@ void tmem_lock_release(tmem_lock *lock, unsigned long interrupt_state) {
   if (!thread.held_count || thread.held[thread.held_count - 1].lock != lock)
     broken("release of a lock that was not the last one acquired");
   if (interrupt_state != interrupt_state_of(lock)) broken("interrupt state of another lock");
-  thread.held_count--;
-  const unsigned int rank = word_of(lock).load() >> kLockRankShift & 0xff;
+  const unsigned int rank = thread.held[--thread.held_count].rank;
   word_of(lock).fetch_and(~kLockHeld, std::memory_order_release);
+  at(rank == TMEM_RANK_STORE ? Moment::kAfterStore
+     : rank == TMEM_RANK_LEAF_BUCKET ? Moment::kAfterLeafBucket
+                                     : Moment::kNone);
   perturb(Point::kUnlock);
   if (lock_hook) lock_hook(rank, false);
 }

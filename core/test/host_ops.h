@@ -85,6 +85,23 @@ void use_thread_state(ThreadState *state);
 // " holds rank 1, ..." or " holds nothing".
 std::string what_it_holds(const ThreadState &state);
 
+// Moments at which a thread of a test can be stopped, holding no lock.
+enum class Moment {
+  kNone,
+  kBeforeLeafBucket,  // a lock of this rank is about to be taken
+  kAfterLeafBucket,   // one was just released
+  kBeforeStore,
+  kAfterStore,
+  kObjectAlloc,
+  kChecksum,
+  kDecompress,
+};
+// At the next such moment of this thread, after @skip others, @action is run as if by another
+// thread on another CPU, while this one waits: one interleaving of the two, the same each time.
+void interleave(Moment moment, unsigned int skip, std::function<void()> action);
+// Whether the moment came; if not, it is forgotten.
+bool interleaved();
+
 }  // namespace tmem_test
 
 #endif
