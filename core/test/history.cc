@@ -104,6 +104,12 @@ class Search {
         finished = false;
         const Event &event = threads_[i][now.done[i]];
         Configuration next = now;
+        // A flush of many may come by once more, later.
+        if (event.deed == Deed::kFlushedUnseen && event.called <= first_return && now.state != kNothing) {
+          next.state = kNothing;
+          stack.push_back(next);
+          next.state = now.state;
+        }
         if (event.called > first_return || !step(rules_, event, next.state)) continue;
         next.done[i]++;
         stack.push_back(std::move(next));

@@ -7,7 +7,9 @@
 // Each handle is checked by itself, as linearizability allows. An operation on
 // many handles (flush range, flush object, destroy pool) is a flush of each,
 // somewhere between call and return, each at its own moment: the contract
-// promises no more. What an ephemeral page does by itself, go, needs no event
+// promises no more. It may come by more than once: the core takes an object out
+// leaf by leaf, oldest first, and meets a leaf again that was taken out and put
+// anew meanwhile. What an ephemeral page does by itself, go, needs no event
 // of its own: a miss is always explained there, and from then on the page is gone.
 //
 // A thread has one operation under way at a time, so what has been explained so

@@ -86,6 +86,11 @@ TEST(HistoryTest, Flushes) {
   EXPECT_TRUE(good(kPersistent, {stored, flush, put, {Deed::kHit, 1, 9, 10, 2}}));
   EXPECT_TRUE(good(kPersistent, {stored, flush, put, {Deed::kMissed, 1, 9, 10}}));
   EXPECT_FALSE(good(kPersistent, {stored, flush, put, {Deed::kHit, 1, 9, 10, 1}}));
+  // Or between two looks of the flush; but not after its end.
+  EXPECT_TRUE(good(kPersistent, {stored, {Deed::kFlushedUnseen, 0, 3, 20}, {Deed::kMissed, 1, 4, 5}, {Deed::kStored, 1, 6, 7, 2},
+                                 {Deed::kHit, 1, 8, 9, 2}, {Deed::kMissed, 1, 21, 22}}));
+  EXPECT_FALSE(good(kPersistent, {stored, {Deed::kFlushedUnseen, 0, 3, 5}, {Deed::kMissed, 1, 4, 5}, {Deed::kStored, 1, 6, 7, 2},
+                                  {Deed::kMissed, 1, 21, 22}}));
 }
 
 TEST(HistoryTest, LifeOfAPool) {
