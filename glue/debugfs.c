@@ -8,6 +8,7 @@
  *   page_cache     "name value" lines: what the redirected page-cache functions
  *                  saw and did (glue/page_cache.h); empty with other hooks
  *   compact        write N: pages are moved together until N page frames are free
+ *   shrink         write N: the oldest ephemeral pages go until N page frames are free
  *   locks          (TMEM_LOCK_STATS builds) how long locks are held: lock_stats.h
  *   corrupt_next   (TMEM_DEBUG builds) write N: the next N pages that are
  *                  stored get one bit flipped, to see what a bad RAM cell does
@@ -22,6 +23,7 @@
 #include <linux/seq_file.h>
 
 #include "glue.h"
+#include "operations.h"
 #include "lock_stats.h"
 
 static struct dentry *directory;
@@ -100,10 +102,17 @@ DEFINE_SHOW_ATTRIBUTE(page_cache);
 
 static int compact_set(void *host, u64 frames)
 {
-	tmem_compact(host, frames);
+	tmem_hook_compact(host, frames);
 	return 0;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(compact_fops, NULL, compact_set, "%llu\n");
+
+static int shrink_set(void *host, u64 frames)
+{
+	tmem_hook_shrink(host, frames);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(shrink_fops, NULL, shrink_set, "%llu\n");
 
 #ifdef TMEM_DEBUG
 static int corrupt_next_set(void *host, u64 count)
@@ -127,6 +136,7 @@ void tmem_debugfs_start(struct tmem_host *host)
 	debugfs_create_file("page_cache", 0400, directory, host, &page_cache_fops);
 	debugfs_create_file("tunables", 0400, directory, host, &tunables_fops);
 	debugfs_create_file("compact", 0200, directory, host, &compact_fops);
+	debugfs_create_file("shrink", 0200, directory, host, &shrink_fops);
 	tmem_lock_stats_show_in(directory);
 #ifdef TMEM_DEBUG
 	debugfs_create_file("corrupt_next", 0200, directory, host, &corrupt_next_fops);
