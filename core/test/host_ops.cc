@@ -354,6 +354,7 @@ bool nobody_is_inside(const void *gate) {
 }  // namespace
 
 Scheduling *set_scheduling(Scheduling *chosen) {
+  static_cast<void>(static_cast<bool>(lock_hook));  // made now, not by the first of several logical threads
   Scheduling *before = scheduling;
   scheduling = chosen;
   return before;
