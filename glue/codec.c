@@ -155,7 +155,7 @@ static u64 load(const u64 *word)
 {
 	u64 value;
 
-	memcpy(&value, word, sizeof(value));	/* it may not be aligned */
+	__builtin_memcpy(&value, word, sizeof(value));	/* it may not be aligned; one load, also under UML */
 	return value;
 }
 
