@@ -155,7 +155,8 @@ static u64 load(const u64 *word)
 {
 	u64 value;
 
-	memcpy(&value, word, sizeof(value));	/* it may not be aligned */
+	/* It may not be aligned. Not memcpy(), which is a call where the kernel is built without builtins (um). */
+	__builtin_memcpy(&value, word, sizeof(value));
 	return value;
 }
 
