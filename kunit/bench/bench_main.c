@@ -229,13 +229,14 @@ static int with_engines(const struct run *run, const struct bench_set *sets, uns
 			break;
 		}
 	}
+	/* Before any other work has left slab pages that are not full. */
+	if (!error && !only)
+		error = bench_density(run->pages);
 	/* The last set is the mix: all pages. */
 	for (i = 0; !error && i < ARRAY_SIZE(engines); i++)
 		error = check(run, engines[i], &sets[count - 1]);
 	if (!error)
 		error = run_rounds(run, sets, count);
-	if (!error && !only)
-		error = bench_density(run->pages);
 	if (!error && !only)
 		error = bench_parts(run->pages, sets, count);
 	while (started > 0) {
@@ -258,28 +259,42 @@ static unsigned long lzo_bytes(const void *page)
 	return bytes;
 }
 
-/* Of each kind; of what zswap takes, which is what does not grow; of all, which is the last. */
+static bool in_set(const struct bench_pages *pages, unsigned int set, bool growing, unsigned int number)
+{
+	const bool grows = lzo_bytes(page_address(pages->page[number])) > PAGE_SIZE;
+
+	if (set > pages->kinds)
+		return true;
+	if (set == pages->kinds)
+		return !grows;
+	return pages->kind_of[number] == set && grows == growing;
+}
+
+/*
+ * Sets: of each kind; the pages that LZO does not make larger; all, which is
+ * the last. zswap refuses pages that grow: they are not in the set of their
+ * kind either, unless the kind has no others.
+ */
 static int make_sets(const struct bench_pages *pages, struct bench_set *sets)
 {
-	const unsigned int taken = pages->kinds, mix = pages->kinds + 1;
+	const unsigned int mix = pages->kinds + 1;
 	unsigned int i, number;
+	int growing;
 
 	for (i = 0; i <= mix; i++) {
 		struct bench_set *set = &sets[i];
 		u64 sum = 0;
 
-		set->name = i == mix ? "mix" : i == taken ? "taken" : pages->names[i];
+		set->name = i == mix ? "mix" : i == pages->kinds ? "taken" : pages->names[i];
 		set->number = kvcalloc(pages->count, sizeof(*set->number), GFP_KERNEL);
 		if (!set->number)
 			return -ENOMEM;
-		for (number = 0; number < pages->count; number++) {
-			unsigned long bytes = lzo_bytes(page_address(pages->page[number]));
-
-			if (i < taken ? pages->kind_of[number] != i : i == taken && bytes > PAGE_SIZE)
-				continue;
-			set->number[set->count++] = number;
-			sum += bytes;
-		}
+		for (growing = 0; growing < 2 && !set->count; growing++)
+			for (number = 0; number < pages->count; number++)
+				if (in_set(pages, i, growing, number)) {
+					set->number[set->count++] = number;
+					sum += lzo_bytes(page_address(pages->page[number]));
+				}
 		bench_print("size %s %u %llu\n", set->name, set->count, sum);
 	}
 	return 0;
