@@ -26,12 +26,6 @@
 #include "../../glue/glue.h"
 #include "bench.h"
 
-/*
- * Moves entries together so that whole frames come free: not every core has
- * it, and the module must load with one that has not.
- */
-unsigned long long tmem_compact(struct tmem_host *host, unsigned long long frames) __attribute__((weak));
-
 static const struct tmem_oid oid = { { 4, 5, 6 } };
 
 struct density {
@@ -94,9 +88,8 @@ static void print_stage(struct density *density, const char *stage, unsigned int
 	bench_print("density %s tmem %u %llu %llu %ld\n", stage, density->count - from, bytes, stats.usage.frames, tmem_slab);
 	bench_print("density %s zsmalloc %u %llu %lu %ld\n", stage, density->count - from, bytes,
 		    zs_get_total_pages(density->zs_pool), zs_slab);
-	bench_print("tmem_says %s entries %llu raw %llu bytes_stored %llu metadata_bytes %llu index_bytes %llu table_bytes %llu compactions %llu\n",
-		    stage, stats.usage.entries, stats.usage.entries_raw, stats.usage.bytes_stored,
-		    stats.usage.metadata_bytes, stats.index_bytes, stats.table_bytes, stats.usage.compactions);
+	bench_print("metadata %s %llu %llu %llu %llu %llu\n", stage, stats.usage.entries, stats.index_bytes,
+		    stats.usage.metadata_bytes, stats.usage.directory_bytes, stats.table_bytes);
 }
 
 /* The slab pages of zswap with the same pages in it. */
@@ -150,18 +143,17 @@ static void free_half(struct density *density, long *tmem_slab, long *zs_slab)
 
 static void compact(struct density *density, long *tmem_slab, long *zs_slab)
 {
-	unsigned long long moved = 0;
+	unsigned long long freed;
 	long before = slab_pages();
 	u64 start = ktime_get_ns();
 
-	if (tmem_compact)
-		moved = tmem_compact(density->instance.host, ~0ULL);
-	bench_print("compaction tmem %llu %llu\n", moved, ktime_get_ns() - start);
+	freed = tmem_compact(density->instance.host, ~0ULL);
+	bench_print("compaction tmem %llu %llu\n", freed, ktime_get_ns() - start);
 	*tmem_slab += (long)slab_pages() - before;
 	before = slab_pages();
 	start = ktime_get_ns();
-	moved = zs_compact(density->zs_pool);
-	bench_print("compaction zsmalloc %llu %llu\n", moved, ktime_get_ns() - start);
+	freed = zs_compact(density->zs_pool);
+	bench_print("compaction zsmalloc %llu %llu\n", freed, ktime_get_ns() - start);
 	*zs_slab += (long)slab_pages() - before;
 }
 
