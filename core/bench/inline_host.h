@@ -74,7 +74,7 @@ struct tmem_bench_gate {
   int open;
   unsigned long long *entered;  // the first thread's part of the two cells
   unsigned long long *left;
-  unsigned int departures;  // since it was shut; a futex
+  unsigned int departures;  // since it was shut; waited for
 };
 static_assert(sizeof(tmem_bench_gate) <= sizeof(tmem_gate));
 

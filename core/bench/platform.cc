@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "platform.h"
 
-#include <linux/futex.h>
-#include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -18,6 +16,9 @@
 #include <cstring>
 
 #include "inline_host.h"
+
+// Of membarrier(2), which the C library has no header for.
+enum { kMembarrierPrivateExpedited = 1 << 3, kMembarrierRegisterPrivateExpedited = 1 << 4 };
 
 extern "C" {
 
@@ -41,25 +42,27 @@ void tmem_bench_lock_wait(unsigned long *word) {
 void tmem_gate_init(tmem_gate *gate, tmem_counters *counters, unsigned int cell) {
   *tmem_bench_gate_of(gate) = {counters, cell, 0, &counters->parts[0].cells[cell],
                                 &counters->parts[0].cells[cell + 1], 0};
-  if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0)
+  if (syscall(SYS_membarrier, kMembarrierRegisterPrivateExpedited, 0, 0) != 0)
     tmem_bench::fail("this kernel has no membarrier");
 }
 
 void tmem_bench_gate_departure(tmem_bench_gate *gate) {
-  __atomic_fetch_add(&gate->departures, 1, __ATOMIC_RELEASE);
-  syscall(SYS_futex, &gate->departures, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+  std::atomic_ref<unsigned int> departures(gate->departures);
+  departures.fetch_add(1, std::memory_order_release);
+  departures.notify_all();
 }
 
 void tmem_gate_close(tmem_gate *gate) {
   tmem_bench_gate *own = tmem_bench_gate_of(gate);
   __atomic_store_n(&own->open, 0, __ATOMIC_SEQ_CST);
-  syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+  syscall(SYS_membarrier, kMembarrierPrivateExpedited, 0, 0);
   for (;;) {
-    const unsigned int departures = __atomic_load_n(&own->departures, __ATOMIC_ACQUIRE);
+    std::atomic_ref<unsigned int> departures(own->departures);
+    const unsigned int before = departures.load(std::memory_order_acquire);
     // Left before entered: with both equal nobody was inside in between.
     const unsigned long long left = tmem_counters_sum(own->counters, own->cell + 1);
     if (left == tmem_counters_sum(own->counters, own->cell)) return;
-    syscall(SYS_futex, &own->departures, FUTEX_WAIT_PRIVATE, departures, nullptr, nullptr, 0);
+    departures.wait(before);
   }
 }
 

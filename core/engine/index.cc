@@ -232,11 +232,9 @@ PageIndex::Inserted PageIndex::insert_with_memory(const Place &place, Word word,
 }
 
 bool PageIndex::take_if(BackReference back, Pampd pampd, Counter why) {
-  const u32 slot = static_cast<u32>(back.value) & (Leaf::kSlots - 1);
-  const u64 chain = back.value >> Leaf::kSlotBits;
-  const u32 head = static_cast<u32>(chain) & ((1u << Spot::kHeadBits) - 1);
-  const u64 number = chain >> Spot::kHeadBits;
-  if (number > leaf_bucket_mask_ || head >= Spot::kHeads) return false;
+  const Chain chain(back);
+  if (!is_chain(chain)) return false;
+  const auto [number, head, slot] = chain;
   LeafBucket &bucket = leaf_buckets_[number];
   Pool *pool = nullptr;
   Oid oid;
@@ -268,11 +266,9 @@ bool PageIndex::take_if(BackReference back, Pampd pampd, Counter why) {
 }
 
 bool PageIndex::move_if(BackReference back, Pampd from, Pampd to) {
-  const u32 slot = static_cast<u32>(back.value) & (Leaf::kSlots - 1);
-  const u64 chain = back.value >> Leaf::kSlotBits;
-  const u32 head = static_cast<u32>(chain) & ((1u << Spot::kHeadBits) - 1);
-  const u64 number = chain >> Spot::kHeadBits;
-  if (number > leaf_bucket_mask_ || head >= Spot::kHeads) return false;
+  const Chain chain(back);
+  if (!is_chain(chain)) return false;
+  const auto [number, head, slot] = chain;
   LeafBucket &bucket = leaf_buckets_[number];
   Guard guard(bucket.lock);
   Leaf *leaf = find_holder(bucket, head, slot, from);

@@ -159,6 +159,22 @@ class PageIndex {
   bool resolves(BackReference back, Pampd pampd) const;
 
  private:
+  // What a back reference says: see Place::back.
+  struct Chain {
+    u64 number;
+    u32 head;
+    u32 slot;
+
+    explicit Chain(BackReference back)
+        : number(back.value >> (Leaf::kSlotBits + Spot::kHeadBits)),
+          head(static_cast<u32>(back.value >> Leaf::kSlotBits) & ((1u << Spot::kHeadBits) - 1)),
+          slot(static_cast<u32>(back.value) & (Leaf::kSlots - 1)) {}
+  };
+  // A PAM outside the core may say anything.
+  bool is_chain(const Chain &chain) const {
+    return chain.number <= leaf_bucket_mask_ && chain.head < Spot::kHeads;
+  }
+
   // What an insertion may need; what is not used is freed when this goes out of scope.
   class Spare;
   // What a removal leaves to be done after the locks: memory to free, or a leaf to replace.

@@ -8,12 +8,9 @@ namespace tmem {
 
 bool PageIndex::resolves(BackReference back, Pampd pampd) const TMEM_UNCHECKED {
   // Without the bucket's lock, which ranks below the store's: nothing else runs.
-  const u64 chain = back.value >> Leaf::kSlotBits;
-  const u32 head = static_cast<u32>(chain) & ((1u << Spot::kHeadBits) - 1);
-  const u64 number = chain >> Spot::kHeadBits;
-  if (number > leaf_bucket_mask_ || head >= Spot::kHeads) return false;
-  const u32 slot = static_cast<u32>(back.value) & (Leaf::kSlots - 1);
-  return find_holder(leaf_buckets_[number], head, slot, pampd) != nullptr;
+  const Chain chain(back);
+  if (!is_chain(chain)) return false;
+  return find_holder(leaf_buckets_[chain.number], chain.head, chain.slot, pampd) != nullptr;
 }
 
 // 0 if every link of the chain says the truth of its item.
