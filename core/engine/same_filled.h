@@ -25,6 +25,11 @@ inline bool is_same_filled(const void *page, u64 *word) {
 }
 
 inline void fill(void *page, u64 word) {
+  // One byte throughout, which is most often zero: memset is the fastest there is.
+  if (word == (word & 0xff) * 0x0101010101010101ull) {
+    __builtin_memset(page, static_cast<int>(word & 0xff), kPageBytes);
+    return;
+  }
   for (u32 i = 0; i < kWordsPerPage; ++i)
     __builtin_memcpy(static_cast<u8 *>(page) + i * sizeof(word), &word, sizeof(word));
 }

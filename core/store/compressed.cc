@@ -150,7 +150,7 @@ Outcome CompressedStore::get_data(Pampd pampd, void *page) {
   if (!run->is_sane(slot)) {
     decoder_errors_.fetch_add_relaxed(1);
   } else if (run->crosses(slot)) {
-    // Only an entry that crosses a frame's end needs the bounce page of this CPU.
+    // Only an entry in two frames that are not neighbours needs the bounce page of this CPU.
     outcome = read(*run, slot, host_.codec_begin().bounce, page);
     host_.codec_end();
   } else {
@@ -262,6 +262,7 @@ Run *CompressedStore::allocate_run(u32 flags) {
     host_.object_free(TMEM_KIND_RUN, run);
     return nullptr;
   }
+  run->order_frames();
   return run;
 }
 

@@ -3,6 +3,15 @@
 
 namespace tmem {
 
+void Run::order_frames() {
+  for (u32 i = 1; i < kFramesPerRun; ++i) {
+    void *const frame = frames[i];
+    u32 at = i;
+    for (; at > 0 && frames[at - 1] > frame; --at) frames[at] = frames[at - 1];
+    frames[at] = frame;
+  }
+}
+
 u32 Run::place(u32 back_reference, EntryFormat format) {
   const u32 units = format.units();
   TMEM_ASSERT(fits_at_tail(units) && !full_directory());
@@ -92,7 +101,8 @@ void Run::copy(u32 slot, const Run &other, u32 from_unit) {
 
 bool Run::crosses(u32 slot) const {
   const u32 first = data_byte(slot);
-  return first / kPageBytes != (first + entry(slot).format.bytes() - 1) / kPageBytes;
+  const u32 from = first / kPageBytes, to = (first + entry(slot).format.bytes() - 1) / kPageBytes;
+  return from != to && frames[to] != static_cast<u8 *>(frames[from]) + kPageBytes;
 }
 
 const u8 *Run::data(u32 slot, void *bounce) const {

@@ -10,7 +10,9 @@
 // Entries grow from the front, and the directory, one unit for each of them,
 // from the end: an entry costs what it needs, whether it is of eight bytes or
 // of a page. An entry may cross from one frame to the next, so that little is
-// lost at frame ends; its data is then copied through a bounce page on the way
+// lost at frame ends. The frames are in the order of their addresses: where the
+// two are neighbours in memory too, as most are that were allocated together,
+// its data is read in place, otherwise copied through a bounce page on the way
 // out. It is the slotted page of data bases: a pampd is the run's address and
 // a slot number, so entries can be packed together when holes must be joined,
 // and no pampd changes.
@@ -152,6 +154,9 @@ struct alignas(8) Run {
 
   static constexpr u16 kNoSlot = 0xffff;
 
+  // Of a new run: neighbours in memory become neighbours here.
+  void order_frames();
+
   bool empty() const { return entries == 0; }
   bool busy() const { return on_its_way; }
   u8 *address(u32 unit) const {
@@ -190,9 +195,9 @@ struct alignas(8) Run {
   void reset();
 
   u32 checksum(u32 slot) const { return *reinterpret_cast<u32 *>(address(entry(slot).unit)); }
-  // The entry's data: in place if it is in one frame, else copied to @bounce.
+  // The entry's data: in place if it is in one piece, else copied to @bounce.
   const u8 *data(u32 slot, void *bounce) const;
-  // Whether data() would need the bounce page.
+  // Whether it is in two pieces, so that data() needs the bounce page.
   bool crosses(u32 slot) const;
   void write(u32 slot, u32 checksum, const void *from);
   // All of @other's entry @from, data and checksum, into @slot, of the same format.

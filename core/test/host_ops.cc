@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <functional>
 #include "host_ops.h"
 
 #include <lzo/lzo1x.h>
@@ -11,7 +10,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <mutex>
+
+#include "frames.h"
 
 namespace tmem_test {
 namespace {
@@ -174,7 +176,7 @@ void *frame_alloc(unsigned int flags) {
   no_lock_held("frame_alloc");
   perturb();
   if (flags & ~unsigned{TMEM_ALLOC_RESERVES}) broken("frame_alloc arguments");
-  void *frame = std::aligned_alloc(TMEM_PAGE_BYTES, TMEM_PAGE_BYTES);
+  void *frame = take_frame();
   if (frame) std::memset(frame, kFresh, TMEM_PAGE_BYTES);
   return frame;
 }
@@ -184,7 +186,7 @@ void frame_free(void *frame) {
   perturb();
   if (!frame || reinterpret_cast<size_t>(frame) % TMEM_PAGE_BYTES) broken("frame_free arguments");
   std::memset(frame, kStale, TMEM_PAGE_BYTES);
-  std::free(frame);
+  give_frame_back(frame);
 }
 
 void *table_alloc(unsigned long bytes) {

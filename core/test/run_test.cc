@@ -3,9 +3,12 @@
 // step and by threads.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <random>
@@ -34,19 +37,30 @@ using tmem::u8;
 
 // ---- Run
 
-// A run with frames that are not neighbours, each of exactly its size.
+// A run with frames that are not neighbours, each of exactly its size; or with neighbours, in the order given.
 class OwnedRun {
  public:
   OwnedRun() {
-    for (void *&frame : run.frames) {
-      frame = ::operator new(kPageBytes, std::align_val_t{kPageBytes});
-      std::memset(frame, 0xa5, kPageBytes);
-    }
+    for (void *&frame : run.frames) frame = apart_.emplace_back(new_frames(1)).get();
   }
-  ~OwnedRun() {
-    for (void *frame : run.frames) ::operator delete(frame, std::align_val_t{kPageBytes});
+  explicit OwnedRun(const std::array<u32, kFramesPerRun> &order) : together_(new_frames(kFramesPerRun)) {
+    for (u32 i = 0; i < kFramesPerRun; ++i)
+      run.frames[i] = static_cast<u8 *>(together_.get()) + order[i] * kPageBytes;
   }
   Run run;
+
+ private:
+  struct Delete {
+    void operator()(void *frames) const { ::operator delete(frames, std::align_val_t{kPageBytes}); }
+  };
+  using Frames = std::unique_ptr<void, Delete>;
+  static Frames new_frames(u32 count) {
+    Frames frames(::operator new(count * kPageBytes, std::align_val_t{kPageBytes}));
+    std::memset(frames.get(), 0xa5, count * kPageBytes);
+    return frames;
+  }
+  std::vector<Frames> apart_;
+  Frames together_;
 };
 
 std::vector<u8> noise(u32 bytes, u64 seed) {
@@ -122,8 +136,8 @@ TEST(RunTest, AgreesWithAModel) {
   std::mt19937_64 random(tmem_test::first_seed());
   u32 packed = 0, crossed = 0, refused = 0, emptied = 0;
   for (u32 round = 0; round < 8; ++round) {
-    OwnedRun owned;
-    tmem::Run &run = owned.run;
+    OwnedRun apart, paired({4, 5, 2, 3, 6, 7, 0, 1});
+    tmem::Run &run = round % 4 < 2 ? apart.run : paired.run;
     std::map<u32, Kept> kept;
     u64 next = 1;
     // Large and small ones by turns, so that holes come to be and are joined.
@@ -180,6 +194,38 @@ TEST(RunTest, DataCrossesFramesWhole) {
         expect_holds(owned.run, first, 1, format_of(before, false));
         ASSERT_FALSE(HasFatalFailure()) << before << " " << bytes << " " << checksum;
       }
+}
+
+// Between neighbours in memory it is in one piece, and read without the bounce page.
+TEST(RunTest, NeighboursHoldOnePiece) {
+  for (const bool checksum : {false, true})
+    for (u32 frame = 0; frame + 1 < kFramesPerRun; ++frame) {
+      // 3 and 4 are neighbours in neither order, the others are in one.
+      OwnedRun forwards({0, 1, 2, 3, 7, 4, 5, 6}), backwards({6, 5, 4, 7, 3, 2, 1, 0});
+      for (OwnedRun *owned : {&forwards, &backwards}) {
+        tmem::Run &run = owned->run;
+        for (u32 i = 0; i < frame; ++i) store(run, kPageBytes, i, false);
+        store(run, kPageBytes - 80, 100, false);
+        const u32 slot = store(run, 3000, 200, checksum);
+        const u32 after = store(run, 500, 300, checksum);
+        EXPECT_EQ(run.crosses(slot), owned == &backwards || frame == 3 || frame == 4) << frame;
+        expect_holds(run, slot, 200, format_of(3000, checksum));
+        expect_holds(run, after, 300, format_of(500, checksum));
+        ASSERT_FALSE(HasFatalFailure()) << frame << " " << checksum;
+      }
+    }
+}
+
+TEST(RunTest, FramesAreOrdered) {
+  std::mt19937_64 random(tmem_test::first_seed());
+  std::array<u32, kFramesPerRun> order = {7, 6, 5, 4, 3, 2, 1, 0};
+  for (u32 round = 0; round < 100; ++round) {
+    OwnedRun owned(order);
+    owned.run.order_frames();
+    for (u32 i = 1; i < kFramesPerRun; ++i)
+      ASSERT_EQ(owned.run.frames[i], static_cast<u8 *>(owned.run.frames[i - 1]) + kPageBytes);
+    std::shuffle(order.begin(), order.end(), random);
+  }
 }
 
 // All of an entry, wherever either lies.

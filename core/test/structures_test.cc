@@ -198,7 +198,8 @@ TEST(BudgetTest, HeaviestForItsWeightPays) {
 
 TEST(SameFilledTest, EveryWordOfThePageCounts) {
   alignas(8) tmem::u64 page[tmem::kWordsPerPage];
-  for (const tmem::u64 word : {tmem::u64{0}, ~tmem::u64{0}, tmem::u64{0x0123456789abcdef}}) {
+  for (const tmem::u64 word : {tmem::u64{0}, ~tmem::u64{0}, tmem::u64{0x4141414141414141}, tmem::u64{0x4141414141414142},
+                               tmem::u64{0x4241414141414141}, tmem::u64{0x0123456789abcdef}}) {
     for (tmem::u64 &each : page) each = word;
     tmem::u64 found = 1;
     EXPECT_TRUE(tmem::is_same_filled(page, &found));
@@ -208,8 +209,10 @@ TEST(SameFilledTest, EveryWordOfThePageCounts) {
       EXPECT_FALSE(tmem::is_same_filled(page, &found)) << i;
       page[i] = word;
     }
-    tmem::u64 filled[tmem::kWordsPerPage] = {};
+    tmem::u64 filled[tmem::kWordsPerPage + 1];
+    for (tmem::u64 &each : filled) each = ~word;
     tmem::fill(filled, word);
+    EXPECT_EQ(filled[tmem::kWordsPerPage], ~word);
     EXPECT_EQ(std::memcmp(filled, page, sizeof(page)), 0);
   }
 }
