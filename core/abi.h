@@ -197,6 +197,14 @@ struct tmem_host_ops {
 	int (*decompress)(const void *input, unsigned long input_bytes, void *page);
 	/* A 32-bit checksum. */
 	unsigned int (*checksum)(const void *data, unsigned long bytes);
+
+	/*
+	 * For whoever watches: a store has evicted so many page frames' worth of
+	 * @client's ephemeral pages, because of the budget (TMEM_REFUSED_BUDGET) or a
+	 * limit (TMEM_REFUSED_LIMIT) that a put met, or because memory was wanted
+	 * (TMEM_NO_MEMORY). Any context, with no lock of the core held.
+	 */
+	void (*evicted)(unsigned int client, int reason, unsigned int frames);
 };
 
 struct tmem_host;

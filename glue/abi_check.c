@@ -53,7 +53,7 @@ OFFSET(struct tmem_codec_buffers, workspace, 0);
 OFFSET(struct tmem_codec_buffers, output, 8);
 OFFSET(struct tmem_codec_buffers, bounce, 16);
 
-SIZE(struct tmem_host_ops, 136);
+SIZE(struct tmem_host_ops, 144);
 OFFSET(struct tmem_host_ops, abi_size, 0);
 OFFSET(struct tmem_host_ops, cpu_count, 4);
 OFFSET(struct tmem_host_ops, memory_frames, 8);
@@ -72,6 +72,7 @@ OFFSET(struct tmem_host_ops, codec_end, 104);
 OFFSET(struct tmem_host_ops, compress, 112);
 OFFSET(struct tmem_host_ops, decompress, 120);
 OFFSET(struct tmem_host_ops, checksum, 128);
+OFFSET(struct tmem_host_ops, evicted, 136);
 
 SIZE(struct tmem_pam_page, 24);
 OFFSET(struct tmem_pam_page, data, 0);

@@ -12,10 +12,16 @@
 #include <linux/sched.h>
 
 #include "glue.h"
+#include "trace.h"
 
 static void breathe(void)
 {
 	cond_resched();
+}
+
+static void evicted(unsigned int client, int reason, unsigned int frames)
+{
+	trace_tmem_evict(client, reason, frames);
 }
 
 static struct tmem_host_ops kernel_ops __ro_after_init = {
@@ -34,6 +40,7 @@ static struct tmem_host_ops kernel_ops __ro_after_init = {
 	.compress = tmem_compress,
 	.decompress = tmem_decompress,
 	.checksum = tmem_checksum,
+	.evicted = evicted,
 };
 
 /**

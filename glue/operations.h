@@ -80,7 +80,7 @@ static inline unsigned long long tmem_hook_shrink(struct tmem_host *host,
 {
 	const unsigned long long given = tmem_shrink(host, frames);
 
-	trace_tmem_evict(frames, given);
+	trace_tmem_shrink(frames, given);
 	return given;
 }
 

@@ -6,12 +6,13 @@
  *	tmem_refuse	a put that was refused by policy, again: to see these alone
  *	tmem_get	each get, with its result
  *	tmem_flush	a page or range (first and last index), or an object (0 to the highest)
- *	tmem_evict	the kernel asked for memory: frames wanted and given
+ *	tmem_evict	ephemeral pages went: whose, why, and how many frames' worth
+ *	tmem_shrink	the kernel asked for memory: frames wanted and given
+ *	tmem_compact	frames to be had by compaction: wanted and given
  *
  * below /sys/kernel/tracing/events/tmem. Off, each is a jump that is not
- * taken. glue/operations.h raises them. The core raises none, so there is no
- * event for an eviction that makes room for a put (counter: pages_evicted),
- * and none for what other modules do with pools of their own.
+ * taken. glue/operations.h raises them, tmem_evict glue/host.c for the core.
+ * There is none for what other modules do with pools of their own.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM tmem
@@ -111,6 +112,31 @@ TRACE_EVENT(tmem_flush,
 		  __entry->last, TMEM_SHOW_RESULT(__entry->result))
 );
 
+TRACE_EVENT(tmem_evict,
+
+	TP_PROTO(unsigned int client, int reason, unsigned int frames),
+
+	TP_ARGS(client, reason, frames),
+
+	TP_STRUCT__entry(
+		__field(unsigned int, client)
+		__field(int, reason)
+		__field(unsigned int, frames)
+	),
+
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->reason = reason;
+		__entry->frames = frames;
+	),
+
+	TP_printk("client=%u reason=%s frames=%u", __entry->client,
+		  __print_symbolic(__entry->reason,
+				   { TMEM_REFUSED_BUDGET, "budget" },
+				   { TMEM_REFUSED_LIMIT, "limit" },
+				   { TMEM_NO_MEMORY, "memory" }), __entry->frames)
+);
+
 DECLARE_EVENT_CLASS(tmem_frames,
 
 	TP_PROTO(unsigned long long wanted, unsigned long long frames),
@@ -130,7 +156,7 @@ DECLARE_EVENT_CLASS(tmem_frames,
 	TP_printk("wanted=%llu frames=%llu", __entry->wanted, __entry->frames)
 );
 
-DEFINE_EVENT(tmem_frames, tmem_evict,
+DEFINE_EVENT(tmem_frames, tmem_shrink,
 	TP_PROTO(unsigned long long wanted, unsigned long long frames),
 	TP_ARGS(wanted, frames)
 );

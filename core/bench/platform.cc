@@ -163,6 +163,8 @@ void counters_free(tmem_counters *counters, unsigned int) {
 
 void breathe() {}
 
+void evicted(unsigned int, int, unsigned int) {}
+
 double seconds_of(clockid_t clock) {
   timespec time;
   clock_gettime(clock, &time);
@@ -190,6 +192,7 @@ tmem_host_ops make_host_ops(unsigned long long memory_frames, unsigned int cpus)
   ops.counters_alloc = counters_alloc;
   ops.counters_free = counters_free;
   ops.breathe = breathe;
+  ops.evicted = evicted;
   add_codec(ops);
   return ops;
 }

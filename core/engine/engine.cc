@@ -23,8 +23,8 @@ static bool complete(const tmem_host_ops *host) {
   return host && host->abi_size == sizeof(*host) && host->cpu_count && host->memory_frames &&
          host->object_alloc && host->object_free && host->frame_alloc && host->frame_free &&
          host->table_alloc && host->table_free && host->counters_alloc && host->counters_free &&
-         host->breathe && host->codec_begin &&
-         host->codec_end && host->compress && host->decompress && host->checksum;
+         host->breathe && host->codec_begin && host->codec_end && host->compress &&
+         host->decompress && host->checksum && host->evicted;
 }
 
 Result<Engine *> Engine::create(const tmem_host_ops *host) {

@@ -13,17 +13,20 @@ static void derive(tmem_stats &s) {
   s.object_flushes = s.object_flushes_found + s.object_flushes_missed;
 }
 
+// While others put and flush, a sum may have seen a page go that it has not seen come.
+static u64 at_least_none(u64 level) { return level >> 63 ? 0 : level; }
+
 static u64 pages_now(const tmem_stats &s) {
-  return s.puts_stored - s.puts_replaced - s.puts_dropped - s.pages_taken - s.pages_flushed -
-         s.pages_evicted - s.pages_corrupt;
+  return at_least_none(s.puts_stored - s.puts_replaced - s.puts_dropped - s.pages_taken -
+                       s.pages_flushed - s.pages_evicted - s.pages_corrupt);
 }
 
 void Engine::sum_pool(const Pool &pool, tmem_stats &stats) {
 #define TMEM_READ_COUNTER(name, meaning) stats.name = pool.counted(Counter::name);
   TMEM_COUNTERS(TMEM_READ_COUNTER)
 #undef TMEM_READ_COUNTER
-  stats.pages_same_filled = pool.counted(Counter::level_same_filled);
-  stats.objects = pool.counted(Counter::level_objects);
+  stats.pages_same_filled = at_least_none(pool.counted(Counter::level_same_filled));
+  stats.objects = at_least_none(pool.counted(Counter::level_objects));
   derive(stats);
   stats.pages = pages_now(stats);
 }
@@ -49,6 +52,8 @@ void Engine::sum_all(HostStats &stats) {
     stats.pools += !pool->closed();
   }
   derive(stats.pages);
+  stats.pages.pages_same_filled = at_least_none(stats.pages.pages_same_filled);
+  stats.pages.objects = at_least_none(stats.pages.objects);
   stats.pages.pages = pages_now(stats.pages);
   stats.index_bytes = leaf_bytes + stats.pages.objects * sizeof(Object);
   stats.bad_arguments = bad_arguments_.load_relaxed();

@@ -16,6 +16,8 @@ namespace tmem {
 
 // How many runs are looked at for one that can be emptied.
 static constexpr u32 kCandidates = 8;
+// How many runs of a client and kind may turn out not to be emptied before it gives up.
+static constexpr u32 kFailuresPerCompaction = 16;
 
 // The emptiest run of the client and kind, if the holes of the others take what it has.
 Run *CompressedStore::choose_sparse_locked(u32 client, bool persistent) {
@@ -33,7 +35,7 @@ Run *CompressedStore::choose_sparse_locked(u32 client, bool persistent) {
         // A pin may be a writer's, and what he has not written must not be copied:
         // he could publish it between the copy and the move. And the run that is
         // being filled would make its pages old.
-        if (!run->pins.any() && (persistent || !budget_.is_youngest(*run, client))) return run;
+        if (!run->pins.any() && !run->left_over && (persistent || !budget_.is_youngest(*run, client))) return run;
       }
     }
   return nullptr;
@@ -67,7 +69,7 @@ bool CompressedStore::move_entry(Run &run, u32 slot, const Request &request) {
   return true;
 }
 
-Run *CompressedStore::compact_run(u32 client, bool persistent) {
+Run *CompressedStore::compact_run(u32 client, bool persistent, bool *left_over) {
   Run *run;
   u32 cursor = 0;
   Batch batch;
@@ -88,6 +90,8 @@ Run *CompressedStore::compact_run(u32 client, bool persistent) {
     if (room && batch.count) continue;
     if (!arrive_locked(*run)) {
       bins_[client][persistent].stuck = !room;
+      // A page that is read or not yet published; or what the directory says of one is wrong.
+      run->left_over = *left_over = room;
       return nullptr;
     }
     frames_compacted_ += kFramesPerRun;
@@ -99,11 +103,17 @@ u64 CompressedStore::compact(u64 frames) {
   u64 freed = 0;
   for (u32 client = 0; client < TMEM_CLIENTS_MAX; ++client)
     for (u32 kind = 0; kind < 2; ++kind)
-      while (freed < frames) {
-        Run *run = compact_run(client, kind == 0);
-        if (!run) break;
-        free_run(run);
-        freed += kFramesPerRun;
+      for (u32 failures = 0; freed < frames && failures < kFailuresPerCompaction;) {
+        bool left_over = false;
+        Run *run = compact_run(client, kind == 0, &left_over);
+        if (run) {
+          free_run(run);
+          freed += kFramesPerRun;
+        } else if (left_over) {
+          failures++;
+        } else {
+          break;
+        }
       }
   return freed;
 }

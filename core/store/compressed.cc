@@ -132,6 +132,7 @@ Maybe<CompressedStore::Place> CompressedStore::place_locked(const Request &reque
 CompressedStore::Place CompressedStore::place_in(Run &run, const Request &request) {
   out_of_bin(run);
   const u32 slot = run.place(request.back_reference, request.format);
+  run.left_over = 0;
   into_bin(run);
   run.pins.pin_locked();
   if (!run.persistent && !request.moved) budget_.touch(run, run.client);
@@ -224,6 +225,7 @@ void CompressedStore::release_entry_locked(Run &run, u32 slot) {
   run.remove(slot);
   if (!run.on_its_way) into_bin(run);
   bins_of(run).stuck = false;
+  run.left_over = 0;
 }
 
 // ---- Bins
@@ -311,8 +313,9 @@ Result<Run *> CompressedStore::obtain_run(const Request &request) {
     bool nothing_left = false;
     Run *run = evict_run(verdict, request.client, &nothing_left);
     if (nothing_left) {
-      run = compact_run(request.client, request.persistent);
-      if (!run) break;
+      bool left_over = false;
+      run = compact_run(request.client, request.persistent, &left_over);
+      if (!run && !left_over) break;
     }
     if (run && (run = recharge(run, request.client))) return run;
   }
@@ -387,15 +390,19 @@ Run *CompressedStore::evict_run(Outcome reason, u32 client, bool *nothing_left) 
     frames_evicted_ += kFramesPerRun;
     if (reason == Outcome::kRefusedLimit) evicted_for_limit_ += kFramesPerRun;
     if (reason == Outcome::kNoMemory) evicted_for_memory_ += kFramesPerRun;
-    return run;
+    break;
   }
+  host_.evicted(run->client, to_abi(reason), kFramesPerRun);
+  return run;
 }
 
-u64 CompressedStore::shrink(u64 frames) {
+u64 CompressedStore::shrink(u64 frames) { return evict_frames(frames, Outcome::kNoMemory); }
+
+u64 CompressedStore::evict_frames(u64 frames, Outcome reason) {
   u64 freed = 0;
   bool nothing_left = false;
   for (u32 failures = 0; freed < frames && failures < kFailuresPerShrink;) {
-    Run *run = evict_run(Outcome::kNoMemory, 0, &nothing_left);
+    Run *run = evict_run(reason, 0, &nothing_left);
     if (nothing_left) break;
     if (!run) {
       failures++;
@@ -415,7 +422,8 @@ void CompressedStore::set_limit(u64 frames) {
       budget_.limit = frames;
       excess = budget_.frames > frames ? budget_.frames - frames : 0;
     }
-    if (excess == 0 || shrink(min(excess, kFramesPerBatch)) == 0) return;
+    if (excess == 0 || evict_frames(min(excess, kFramesPerBatch), Outcome::kRefusedBudget) == 0)
+      return;
     host_.breathe();
   }
 }

@@ -126,9 +126,12 @@ class CompressedStore {
   void next_batch(const Run &run, u32 *cursor, Batch &batch) TMEM_REQUIRES(lock_);
 
   // Empties the run that pays for @reason. It is then nobody's, and charged to nobody.
+  u64 evict_frames(u64 frames, Outcome reason);
   Run *evict_run(Outcome reason, u32 client, bool *nothing_left);
   // The same without losing a page, if other runs of the client and kind have room.
-  Run *compact_run(u32 client, bool persistent);
+  // Empties one sparse run into the holes of others. nullptr: there is none, or *@left_over, and
+  // something in it could not be moved; the next call takes another.
+  Run *compact_run(u32 client, bool persistent, bool *left_over);
   Run *choose_sparse_locked(u32 client, bool persistent) TMEM_REQUIRES(lock_);
   bool move_entry(Run &run, u32 slot, const Request &request);
 

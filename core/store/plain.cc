@@ -50,11 +50,13 @@ class PlainStore {
     give_back(plain);
   }
 
-  u64 shrink(u64 frames) {
+  u64 shrink(u64 frames) { return evict_frames(frames, Outcome::kNoMemory); }
+
+  u64 evict_frames(u64 frames, Outcome reason) {
     u64 freed = 0;
     for (u32 failures = 0; freed < frames && failures < kFailuresMax;) {
       bool nothing_left = false;
-      if (evict(Outcome::kNoMemory, 0, &nothing_left))
+      if (evict(reason, 0, &nothing_left))
         freed++;
       else if (nothing_left)
         break;
@@ -72,7 +74,8 @@ class PlainStore {
         budget_.limit = frames;
         excess = budget_.frames > frames ? budget_.frames - frames : 0;
       }
-      if (excess == 0 || shrink(min(excess, kFramesPerBatch)) == 0) return;
+      if (excess == 0 || evict_frames(min(excess, kFramesPerBatch), Outcome::kRefusedBudget) == 0)
+        return;
       host_.breathe();
     }
   }
@@ -199,8 +202,11 @@ class PlainStore {
         budget_.enlist(*plain, plain->client, false);
       }
     }
-    if (taken) free(pampd);  // the index's reference
-    free(pampd);             // ours
+    if (taken) {
+      host_.evicted(plain->client, to_abi(reason), 1);
+      free(pampd);  // the index's reference
+    }
+    free(pampd);  // ours
     return taken;
   }
 

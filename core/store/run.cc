@@ -20,11 +20,17 @@ u32 Run::place(u32 back_reference, EntryFormat format) {
   if (slot == kNoSlot)
     slot = slots_made++;
   else
-    free_slot = entry(slot).unit;
-  entry(slot) = {back_reference, tail, format};
+    free_slot = next_free(slot);
+  entry(slot) = Entry(back_reference, tail, format);
   tail = static_cast<u16>(tail + units);
   entries++;
   return slot;
+}
+
+u16 Run::next_free(u32 slot) const {
+  const Entry &free = entry(slot);
+  if (!free.is_sealed() || free.in_use() || free.unit == slot || free.unit >= slots_made) return kNoSlot;
+  return entry(free.unit).in_use() ? kNoSlot : free.unit;
 }
 
 void Run::remove(u32 slot) {
@@ -33,7 +39,7 @@ void Run::remove(u32 slot) {
   const u32 units = is_sane(slot) ? gone.format.units() : 0;
   free_units = static_cast<u16>(free_units + units);
   if (gone.unit + units == tail) tail = gone.unit;
-  gone = {0, free_slot, EntryFormat()};
+  gone = Entry(0, free_slot, EntryFormat());
   free_slot = static_cast<u16>(slot);
   if (--entries == 0) {
     // The directory goes too.
@@ -45,7 +51,7 @@ void Run::remove(u32 slot) {
 
 void Run::reset() {
   TMEM_ASSERT(empty() && !pins.any());
-  on_its_way = 0;
+  on_its_way = left_over = 0;
 }
 
 // Most often about twenty entries, at most 256: Shell's sort by place, with
@@ -58,7 +64,6 @@ bool Run::pack() {
     if (!is_sane(slot)) return false;
     order[count++] = static_cast<u8>(slot);
   }
-  if (!pins.begin_move()) return false;
   static constexpr u8 kGaps[] = {132, 57, 23, 10, 4, 1};
   for (const u32 gap : kGaps)
     for (u32 i = gap; i < count; ++i) {
@@ -68,12 +73,21 @@ bool Run::pack() {
         order[at] = order[at - gap];
       order[at] = slot;
     }
-  u32 to = 0;
+  // Every entry is for itself possible; together they must not overlap, nor take more than there is.
+  u32 to = 0, end = 0;
+  for (u32 i = 0; i < count; ++i) {
+    const Entry &next = entry(order[i]);
+    if (next.unit < end) return false;
+    end = next.unit + next.format.units();
+    to += next.format.units();
+  }
+  if (end > tail || to + slots_made + free_units != kUnitsPerRun || !pins.begin_move()) return false;
+  to = 0;
   for (u32 i = 0; i < count; ++i) {
     Entry &moved = entry(order[i]);
     const u32 units = moved.format.units();
     if (moved.unit != to) move(*this, moved.unit, to, units);
-    moved.unit = static_cast<u16>(to);
+    moved = Entry(moved.back_reference, to, moved.format);
     to += units;
   }
   tail = static_cast<u16>(to);

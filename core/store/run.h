@@ -48,7 +48,7 @@ class EntryFormat {
   static constexpr EntryFormat same_filled() { return EntryFormat(sizeof(u64) | kSameFilled); }
   constexpr EntryFormat with_checksum() const { return EntryFormat(bits_ | kHasChecksum); }
 
-  constexpr bool in_use() const { return bits_ != 0; }
+  constexpr bool in_use() const { return bytes() != 0; }
   constexpr u32 bytes() const { return bits_ & kBytes; }
   constexpr bool is_raw() const { return bytes() == kPageBytes; }
   constexpr bool is_same_filled() const { return bits_ & kSameFilled; }
@@ -57,9 +57,22 @@ class EntryFormat {
   constexpr u32 checksum_bytes() const { return has_checksum() ? sizeof(u32) : 0; }
   constexpr u32 units() const { return (checksum_bytes() + bytes() + kUnitBytes - 1) / kUnitBytes; }
 
+  // Together with @unit it has an even number of ones: so one wrong bit shows.
+  constexpr EntryFormat sealed(u16 unit) const {
+    const u32 open = bits_ & ~u32{kSeal};
+    return EntryFormat(open | (odd(open ^ unit) ? kSeal : 0));
+  }
+  constexpr bool is_sealed(u16 unit) const { return !odd(u32{bits_} ^ unit); }
+
  private:
+  static constexpr bool odd(u32 bits) {
+    bits ^= bits >> 8;
+    bits ^= bits >> 4;
+    return 0x6996u >> (bits & 15) & 1;
+  }
   constexpr explicit EntryFormat(u32 bits) : bits_(static_cast<u16>(bits)) {}
   static constexpr u16 kBytes = 0x1fff;
+  static constexpr u16 kSeal = 0x2000;
   static constexpr u16 kSameFilled = 0x4000;
   static constexpr u16 kHasChecksum = 0x8000;
 
@@ -73,8 +86,14 @@ struct Entry {
   // No back reference is all ones: the index has no eighth chain in a bucket.
   static constexpr u32 kDoomed = ~u32{0};
 
+  Entry(u32 its_back_reference, u32 its_unit, EntryFormat its_format)
+      : back_reference(its_back_reference),
+        unit(static_cast<u16>(its_unit)),
+        format(its_format.sealed(unit)) {}
+
   bool in_use() const { return format.in_use(); }
   bool is_doomed() const { return back_reference == kDoomed; }
+  bool is_sealed() const { return format.is_sealed(unit); }
 
   u32 back_reference;  // or kDoomed
   u16 unit;            // where it begins; of a free slot: the next free one
@@ -151,6 +170,7 @@ struct alignas(8) Run {
   u16 bin : 7 = 0;
   u16 persistent : 1 = 0;
   u16 on_its_way : 1 = 0;  // being emptied: takes no new entry, is in no bin
+  u16 left_over : 1 = 0;   // compaction could not empty it, and nothing has come or gone since
 
   static constexpr u16 kNoSlot = 0xffff;
 
@@ -168,8 +188,9 @@ struct alignas(8) Run {
   // Whether what the directory says of the slot can be true: the frames may have been damaged.
   bool is_sane(u32 slot) const {
     const Entry &of_slot = entry(slot);
-    return of_slot.format.bytes() - 1u < kPageBytes &&
-           of_slot.unit + of_slot.format.units() <= kUnitsPerRun;
+    return of_slot.is_sealed() && of_slot.format.bytes() - 1u < kPageBytes &&
+           of_slot.unit + of_slot.format.units() <= kUnitsPerRun &&
+           (!of_slot.format.is_same_filled() || of_slot.format.bytes() == sizeof(u64));
   }
 
   bool full_directory() const { return free_slot == kNoSlot && slots_made == kSlotsPerRun; }
@@ -189,7 +210,7 @@ struct alignas(8) Run {
   // Forgets the slot's entry.
   void remove(u32 slot);
   // Moves all entries to the front, in their order. False: somebody has a pin, or
-  // the directory cannot be trusted; nothing has moved.
+  // what the directory says cannot be true; nothing has moved.
   bool pack();
   // Back to a fresh run of the same frames.
   void reset();
@@ -210,6 +231,8 @@ struct alignas(8) Run {
   u8 *byte_address(u32 byte) const {
     return static_cast<u8 *>(frames[byte / kPageBytes]) + byte % kPageBytes;
   }
+  // The free slot after @slot; none if the directory is damaged there, and those behind are lost until the run is empty.
+  u16 next_free(u32 slot) const;
   void move(const Run &from_run, u32 from_unit, u32 to_unit, u32 units);
 };
 static_assert(sizeof(Run) == 112);

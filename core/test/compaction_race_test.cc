@@ -2,10 +2,12 @@
 // What other CPUs may do between two steps of a compaction, step by step.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <semaphore>
 #include <thread>
+#include <vector>
 
 #include "../../kunit/scenarios/scenarios.h"
 #include "host_ops.h"
@@ -19,6 +21,8 @@ class CompactionRaceTest : public testing::Test {
   void SetUp() override {
     ops_ = *tmem_test::host_ops();
     ops_.memory_frames = 4096;
+    ops_.frame_alloc = [](unsigned int flags) { return frames_.emplace_back(tmem_test::host_ops()->frame_alloc(flags)); };
+    frames_.clear();
     ASSERT_EQ(tmem_register_host_ops(&ops_, &host_), 0);
     ASSERT_EQ(tmem_register_pam_ops(host_, tmem_compressed_pam()), 0);
     ASSERT_EQ(tmem_client_create(host_, "c", 100, TMEM_NO_LIMIT, &client_), 0);
@@ -50,6 +54,13 @@ class CompactionRaceTest : public testing::Test {
     return next_ - 1;
   }
 
+  // The directory entry of a slot of the run that was the @number-th to get frames: units from the end of its highest frame.
+  static unsigned long long &directory_entry(unsigned int number, unsigned int slot) {
+    void *last = *std::max_element(frames_.begin() + number * 8, frames_.begin() + number * 8 + 8);
+    return static_cast<unsigned long long *>(last)[511 - slot];
+  }
+
+  static inline std::vector<void *> frames_;
   tmem_host_ops ops_;
   tmem_host *host_ = nullptr;
   tmem_client *client_ = nullptr;
@@ -137,6 +148,31 @@ TEST_F(CompactionRaceTest, CompactableCanBeHad) {
   ASSERT_EQ(put(pool, 0), 0);
   const unsigned long long promised = tmem_compactable(host_);
   EXPECT_EQ(promised, tmem_compact(host_, ~0ULL));
+}
+
+// A page whose directory entry is damaged stays where it is, and keeps its run; the others are compacted all the same.
+TEST_F(CompactionRaceTest, DamagedEntryDoesNotStopCompaction) {
+  for (const int bit : {0, 3, 17, 33, 40, 50, 63}) {
+    const int pool = tmem_new_pool(client_, TMEM_POOL_PERSISTENT, nullptr);
+    frames_.clear();
+    const unsigned long long begin = next_;
+    while (frames_.size() < 6 * 8) ASSERT_EQ(put(pool, next_++), 0);
+    // Of the first run one page is left, of the others every third.
+    const unsigned long long second = begin + (next_ - begin) / 5;
+    for (unsigned long long i = begin + 1; i < next_; ++i)
+      if (i < second - 1 || i % 3) { ASSERT_EQ(tmem_flush_page(client_, pool, &kOid, i), 0); }
+    directory_entry(0, 0) ^= 1ull << bit;
+    EXPECT_GE(tmem_compactable(host_), 8u) << bit;
+    EXPECT_GE(tmem_compact(host_, ~0ULL), 16u) << bit;
+    for (unsigned long long i = second; i < next_; ++i)
+      if (i % 3 == 0) { EXPECT_EQ(get(pool, i), 0) << i; }
+    // What is promised from now on can be had.
+    EXPECT_EQ(tmem_compactable(host_), 0u) << bit;
+    directory_entry(0, 0) ^= 1ull << bit;
+    EXPECT_EQ(get(pool, begin), 0) << "it is where it was";
+    EXPECT_EQ(tmem_validate(host_), 0);
+    EXPECT_EQ(tmem_destroy_pool(client_, pool), 0);
+  }
 }
 
 }  // namespace

@@ -189,6 +189,14 @@ void frame_free(void *frame) {
   give_frame_back(frame);
 }
 
+void evicted(unsigned int client, int reason, unsigned int frames) {
+  no_lock_held("evicted");
+  perturb();
+  if (client >= TMEM_CLIENTS_MAX || frames == 0 ||
+      (reason != TMEM_NO_MEMORY && reason != TMEM_REFUSED_BUDGET && reason != TMEM_REFUSED_LIMIT))
+    broken("evicted arguments");
+}
+
 void *table_alloc(unsigned long bytes) {
   may_sleep("table_alloc");
   perturb();
@@ -402,6 +410,7 @@ const tmem_host_ops *host_ops() {
     made.compress = compress;
     made.decompress = decompress;
     made.checksum = checksum;
+    made.evicted = evicted;
     return made;
   }();
   return &ops;

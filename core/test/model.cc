@@ -621,6 +621,7 @@ void Model::compare_statistics() {
   bad_arguments_ = host.bad_arguments;
 
   expect(host.usage.frames == static_cast<u64>(injector.live_frames), "frames are the host's");
+  expect(host.usage.frames_evicted == static_cast<u64>(injector.frames_evicted), "the host is told what is evicted");
   expect(host.usage.frames <= host.usage.frames_limit || host.usage.frames_ephemeral == 0,
          "above the budget there is nothing ephemeral");
   expect(host.usage.frames_limit ==

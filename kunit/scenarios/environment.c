@@ -261,6 +261,12 @@ static unsigned int injected_checksum(const void *data, unsigned long bytes)
 	return base_ops->checksum(data, bytes) ^ load_shared(&injector.checksum_twist);
 }
 
+static void injected_evicted(unsigned int client, int reason, unsigned int frames)
+{
+	add_shared(&injector.frames_evicted, frames);
+	base_ops->evicted(client, reason, frames);
+}
+
 const struct tmem_host_ops *injector_ops(unsigned long long memory_frames)
 {
 	base_ops = platform_host_ops();
@@ -280,6 +286,7 @@ const struct tmem_host_ops *injector_ops(unsigned long long memory_frames)
 	injected_ops.compress = injected_compress;
 	injected_ops.decompress = injected_decompress;
 	injected_ops.checksum = injected_checksum;
+	injected_ops.evicted = injected_evicted;
 	return &injected_ops;
 }
 

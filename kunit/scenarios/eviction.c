@@ -36,6 +36,7 @@ SCENARIO(budget_is_kept)
 	usage = usage_of(env);
 	EXPECT(env, usage.frames > limit - 8);
 	EXPECT(env, usage.frames_evicted > 0);
+	EXPECT_EQUAL(env, usage.frames_evicted, injector.frames_evicted);
 	engine_stop(env);
 }
 

@@ -308,6 +308,7 @@ struct injector {
 	long long reserves_used;	/* allocations with TMEM_ALLOC_RESERVES */
 	long long live_objects[TMEM_KINDS];
 	long long live_frames;
+	long long frames_evicted;	/* as the core told the host */
 	long long live_tables;
 	long long live_table_bytes;
 	long long breaths;
