@@ -14,6 +14,10 @@
  *   is stale, and is invalidated. Refused: we keep nothing of those slots, and
  *   zswap is asked, as a second tier; then comes the disk.
  * - Load: the page stays with us until its slot is freed, as it would on a disk.
+ *   But while the budget refuses pages, what is in memory again is not kept
+ *   twice: we give our copy up, and the page is dirty, to be offered again. Only
+ *   in the swap cache, which does not let a dirty page go without writing it; a
+ *   page that is read past the swap cache may be thrown away and read again.
  * - Swapoff reads every page back, then ends the area.
  *
  * A folio of several pages that is swapped in at once may have slots that we
@@ -68,6 +72,7 @@ void tmem_swap_redirect_detach(void)
 #include "swap_area.h"
 
 static bool working;		/* stores are wanted */
+static bool crowded;		/* the latest store was refused for the budget; a race costs one page's place */
 
 /* Offers the pages of a folio; true if we have them now. */
 static bool take(swp_entry_t first, struct page *pages, unsigned int count)
@@ -75,13 +80,30 @@ static bool take(swp_entry_t first, struct page *pages, unsigned int count)
 	const unsigned int type = swp_type(first);
 
 	if (READ_ONCE(working)) {
-		if (tmem_swap_store(type, swp_offset(first), pages, count) == TMEM_OK)
+		const int result = tmem_swap_store(type, swp_offset(first), pages, count);
+		const bool refused = result == TMEM_REFUSED_BUDGET;
+
+		if (READ_ONCE(crowded) != refused)
+			WRITE_ONCE(crowded, refused);
+		if (result == TMEM_OK)
 			return true;
 		tmem_swap_area_want(type);
 	} else {
 		tmem_swap_invalidate(type, swp_offset(first), count);
 	}
 	return false;
+}
+
+/* Reads a slot into a folio of one page. */
+static int give(swp_entry_t entry, struct folio *folio)
+{
+	const int result = tmem_swap_load(swp_type(entry), swp_offset(entry), folio_page(folio, 0));
+
+	if (result == TMEM_OK && READ_ONCE(crowded) && folio_test_swapcache(folio)) {
+		folio_mark_dirty(folio);
+		tmem_swap_invalidate(swp_type(entry), swp_offset(entry), 1);
+	}
+	return result;
 }
 
 #ifdef TMEM_REDIRECT_FRONTSWAP
@@ -112,7 +134,7 @@ static int our___frontswap_load(struct page *page)
 	int result, error = 0;
 
 	tmem_hook_enter();
-	result = tmem_swap_load(swp_type(entry), swp_offset(entry), page);
+	result = give(entry, page_folio(page));
 	if (unlikely(result == TMEM_CORRUPT))
 		tmem_fail_read(page);
 	else if (result != TMEM_OK)
@@ -250,9 +272,7 @@ static zswap_load_t our_zswap_load(struct folio *folio)
 	if (unlikely(folio_test_large(folio))) {
 		answer = load_large(folio);
 	} else {
-		const swp_entry_t entry = folio->swap;
-
-		result = tmem_swap_load(swp_type(entry), swp_offset(entry), folio_page(folio, 0));
+		result = give(folio->swap, folio);
 		if (result == TMEM_OK || result == TMEM_CORRUPT)
 			answer = loaded(folio, result == TMEM_OK);
 		else
