@@ -191,14 +191,26 @@ static bool is_barred(struct address_space *mapping)
 
 /* ---- who takes part ---- */
 
+/*
+ * Files that are left alone wherever they are: what is in memory already, what
+ * must not lie about in clear after its key is gone, what is verified whenever
+ * it is read, what is written below the page cache.
+ */
+static bool is_excluded(const struct inode *inode)
+{
+	return (IS_DAX(inode) && !tmem_left_out("dax")) ||
+	       (IS_ENCRYPTED(inode) && !tmem_left_out("encrypted")) ||
+	       (IS_VERITY(inode) && !tmem_left_out("verity")) ||
+	       (IS_SWAPFILE(inode) && !tmem_left_out("swap_file"));
+}
+
 /* Whether every way to change this file's pages is one that we see. */
 static bool takes_part(const struct address_space *mapping)
 {
 	const struct inode *inode = mapping->host;
 
 	return inode && S_ISREG(inode->i_mode) && mapping == &inode->i_data &&
-	       inode->i_mapping == mapping && !IS_DAX(inode) && !IS_ENCRYPTED(inode) &&
-	       !IS_VERITY(inode) && !IS_SWAPFILE(inode);
+	       inode->i_mapping == mapping && !is_excluded(inode);
 }
 
 /* Nothing is known to be wrong with the folio, and nobody but reclaim has it. */
