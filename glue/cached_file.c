@@ -76,19 +76,20 @@ struct tmem_cached_file *tmem_cached_file_find(struct address_space *mapping)
 /**
  * tmem_cached_file_make - the record of a file, made if there is none
  * @mapping: the file's
- * @pool: its file system's
+ * @pool: its file system's; an errno value if it has none, and then nothing may ever be put
+ * @how: the record's memory is allocated
  *
  * A new one is tainted: whatever changes the file right now may have begun
  * before our hooks were armed, or when it had no record.
  *
- * Context: Any but hard interrupts. Does not sleep.
+ * Context: Any but hard interrupts. Sleeps if @how says so.
  * Return: The record, or NULL: no memory.
  */
-struct tmem_cached_file *tmem_cached_file_make(struct address_space *mapping, int pool)
+struct tmem_cached_file *tmem_cached_file_make(struct address_space *mapping, int pool, gfp_t how)
 {
 	struct tmem_cached_file *file, *other;
 
-	file = kzalloc(sizeof(*file), GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
+	file = kzalloc(sizeof(*file), how);
 	if (!file)
 		return NULL;
 	file->mapping = mapping;
@@ -120,7 +121,9 @@ void tmem_cached_file_forget(struct address_space *mapping)
 
 	if (!file || rhashtable_remove_fast(&files, &file->node, by_mapping))
 		return;
-	tmem_hook_flush_object(client_of_files, file->pool, &file->oid);
+	/* A record that was made for its marks alone may name no pool. */
+	if (atomic_long_read(&file->highest) >= 0)
+		tmem_hook_flush_object(client_of_files, file->pool, &file->oid);
 	kfree_rcu(file, rcu);
 }
 
@@ -206,29 +209,6 @@ void tmem_cached_file_flush_slowly(struct tmem_cached_file *file, pgoff_t first,
 		if (last - first < PAGES_AT_ONCE)
 			break;
 	}
-}
-
-/**
- * tmem_cached_file_flush_swap_files - a swap area ends; if it is a file, it has been written to
- *
- * Context: Process context. May sleep. The inode still says that it is a swap file.
- */
-void tmem_cached_file_flush_swap_files(void)
-{
-	struct tmem_cached_file *file;
-	struct rhashtable_iter iterator;
-
-	rhashtable_walk_enter(&files, &iterator);
-	rhashtable_walk_start(&iterator);
-	while ((file = rhashtable_walk_next(&iterator))) {
-		/* The table was resized: some come again, which does no harm. */
-		if (IS_ERR(file))
-			continue;
-		if (IS_SWAPFILE(file->mapping->host))
-			tmem_hook_flush_object(client_of_files, file->pool, &file->oid);
-	}
-	rhashtable_walk_stop(&iterator);
-	rhashtable_walk_exit(&iterator);
 }
 
 #endif /* TMEM_REDIRECTS */

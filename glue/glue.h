@@ -100,7 +100,6 @@ struct tmem_attachment tmem_frontswap_attach(struct tmem_client *client);
 
 struct tmem_attachment tmem_page_cache_attach(struct tmem_client *client);
 void tmem_page_cache_detach(void);
-void tmem_page_cache_swapoff(void);
 bool tmem_page_cache_event_next(unsigned int number, const char **name, unsigned long *count);
 
 struct tmem_attachment tmem_swap_redirect_attach(struct tmem_client *client);

@@ -14,6 +14,7 @@
  *	filemap_invalidate_inode         btrfs clones (from 6.10 on)  the same
  *	generic_remap_file_range_prep    before a clone               taint, flush after
  *	lock_two_nondirectories          ext4 exchanges extents       taint both, flush after
+ *	inode_dio_wait                   swapon, among others         flush, never put again
  *	clear_inode                      the inode ends               flush the object
  *	generic_shutdown_super           the file system ends         destroy the pool
  *	mm_filemap_delete_from_page_cache (tracepoint)  any removal   flush, unless it is our put's
@@ -57,6 +58,10 @@
  * - If the invalidation fails, the page cache may have kept a stale folio. The
  *   kernel is rid of it with the next reclaim; we would keep it. Nothing of
  *   that file is put any more (spoiled).
+ * - Swap files. Swapping writes to their blocks and leaves their page cache as
+ *   it is, which the kernel is rid of in time; so they are spoiled before the
+ *   first page can be swapped, and stay so after swapoff. (One that is in use
+ *   when we are loaded is left alone until swapoff.)
  * - The end of the file. Readahead that races with a truncation can leave
  *   uptodate folios beyond the new end, with data of another file even (ext4
  *   with blocks smaller than pages reuses a stale mapping). The kernel never
@@ -92,15 +97,6 @@ struct tmem_attachment tmem_page_cache_attach(struct tmem_client *client)
  * Context: Any.
  */
 void tmem_page_cache_detach(void)
-{
-}
-
-/**
- * tmem_page_cache_swapoff - nothing was attached
- *
- * Context: Any.
- */
-void tmem_page_cache_swapoff(void)
 {
 }
 
@@ -245,7 +241,7 @@ static struct tmem_cached_file *file_to_put_to(struct address_space *mapping)
 		tmem_saw(folios_ineligible);
 		return NULL;
 	}
-	file = tmem_cached_file_make(mapping, pool);
+	file = tmem_cached_file_make(mapping, pool, GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
 	if (!file)
 		tmem_saw(folios_crowded);
 	return file;
@@ -322,6 +318,12 @@ static bool put_folio(struct address_space *mapping, struct folio *folio)
 	/* What an earlier put may have left is not what the file has there now. */
 	if (i < count)
 		tmem_cached_file_flush(file, folio->index + i, folio->index + count - 1);
+	/* Spoiled since we looked: whoever did so flushes afterwards, and we do if that was before our put. */
+	smp_mb();
+	if (READ_ONCE(file->spoiled)) {
+		tmem_cached_file_flush(file, folio->index, folio->index + count - 1);
+		stored = 0;
+	}
 	if (!stored) {
 		removal_end(folio);
 		return false;
@@ -611,6 +613,33 @@ static void our_lock_two_nondirectories(struct inode *one, struct inode *other)
 	tmem_hook_leave();
 }
 
+/*
+ * swapon calls this with i_rwsem, when it has marked the file and before anything is swapped to it. What is in the page
+ * cache, now or later, will not be what the file has in the end, so our mark must outlive that of the kernel. (Where
+ * the table of files cannot grow there is none; nothing of the file is stored then either.)
+ */
+static void give_up_swap_file(struct address_space *mapping)
+{
+	struct tmem_cached_file *file;
+
+	file = tmem_cached_file_make(mapping, tmem_cached_super_pool(mapping->host->i_sb), GFP_NOFS | __GFP_NOFAIL);
+	if (!file)
+		return;
+	WRITE_ONCE(file->spoiled, true);
+	smp_mb();	/* pairs with put_folio() */
+	tmem_cached_file_flush_slowly(file, 0, ULONG_MAX);
+}
+
+TMEM_ORIGINAL(void, inode_dio_wait, (struct inode *inode));
+static void our_inode_dio_wait(struct inode *inode)
+{
+	tmem_hook_enter();
+	if (unlikely(IS_SWAPFILE(inode)) && S_ISREG(inode->i_mode))
+		give_up_swap_file(&inode->i_data);
+	static_call(original_inode_dio_wait)(inode);
+	tmem_hook_leave();
+}
+
 TMEM_ORIGINAL(void, clear_inode, (struct inode *inode));
 static void our_clear_inode(struct inode *inode)
 {
@@ -658,6 +687,7 @@ static struct tmem_redirect redirects[] = {
 #endif
 	TMEM_REDIRECT(generic_remap_file_range_prep),
 	TMEM_REDIRECT(lock_two_nondirectories),
+	TMEM_REDIRECT(inode_dio_wait),
 	TMEM_REDIRECT(clear_inode),
 	TMEM_REDIRECT(generic_shutdown_super),
 	TMEM_REDIRECT(__remove_mapping),
@@ -705,19 +735,6 @@ struct tmem_attachment tmem_page_cache_attach(struct tmem_client *client)
 		.attached = true,
 		.how = "redirected page-cache functions",
 	};
-}
-
-/**
- * tmem_page_cache_swapoff - a swap area ends
- *
- * If it is a file, what tmem has of that is from before it was swapped to.
- *
- * Context: Process context. May sleep.
- */
-void tmem_page_cache_swapoff(void)
-{
-	if (attached)
-		tmem_cached_file_flush_swap_files();
 }
 
 /**

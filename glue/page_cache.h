@@ -16,6 +16,7 @@
 
 #include <linux/atomic.h>
 #include <linux/fs.h>
+#include <linux/gfp.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/rhashtable-types.h>
@@ -64,7 +65,7 @@ DECLARE_PER_CPU(struct tmem_page_cache_events, tmem_page_cache_events);
  * @spoiled: the page cache may have kept a folio that is stale; nothing will be put any more
  * @rcu: it is freed when the last reader is gone
  *
- * Made by the first put, tainted; ends with the inode (clear_inode()).
+ * Made by the first put, tainted, or by swapon, spoiled; ends with the inode (clear_inode()).
  */
 struct tmem_cached_file {
 	struct rhash_head node;
@@ -81,14 +82,13 @@ int tmem_cached_file_start(struct tmem_client *client);
 void tmem_cached_file_stop(void);
 
 struct tmem_cached_file *tmem_cached_file_find(struct address_space *mapping);
-struct tmem_cached_file *tmem_cached_file_make(struct address_space *mapping, int pool);
+struct tmem_cached_file *tmem_cached_file_make(struct address_space *mapping, int pool, gfp_t how);
 void tmem_cached_file_forget(struct address_space *mapping);
 
 int tmem_cached_file_put(struct tmem_cached_file *file, pgoff_t index, const void *data);
 int tmem_cached_file_get(struct tmem_cached_file *file, pgoff_t index, void *data);
 void tmem_cached_file_flush(struct tmem_cached_file *file, pgoff_t first, pgoff_t last);
 void tmem_cached_file_flush_slowly(struct tmem_cached_file *file, pgoff_t first, pgoff_t last);
-void tmem_cached_file_flush_swap_files(void);
 
 /* ---- cached_super.c ---- */
 

@@ -121,7 +121,6 @@ TMEM_ORIGINAL(void, __frontswap_invalidate_area, (unsigned int type));
 static void our___frontswap_invalidate_area(unsigned int type)
 {
 	tmem_hook_enter();
-	tmem_page_cache_swapoff();
 	tmem_swap_area_end(type);
 	static_call(original___frontswap_invalidate_area)(type);
 	tmem_hook_leave();
@@ -222,7 +221,6 @@ TMEM_ORIGINAL(void, zswap_swapoff, (int type));
 static void our_zswap_swapoff(int type)
 {
 	tmem_hook_enter();
-	tmem_page_cache_swapoff();
 	tmem_swap_area_end(type);
 	static_call(original_zswap_swapoff)(type);
 	tmem_hook_leave();
