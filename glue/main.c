@@ -102,11 +102,10 @@ static int __init tmem_init(void)
 	if (!parameters)
 		goto failed;
 
-	step = "kernel";
 	if (!tmem_kernel_is_tested() && !parameters->force) {
-		pr_err("not tested on Linux %s; the kernels that are: 5.10, 6.1, 6.12, 7.3; load with force=1 to use it all the same\n",
+		pr_err("not loaded: not tested on Linux %s, but on 5.10, 6.1, 6.12, 7.3; force=1 loads it all the same\n",
 		       UTS_RELEASE);
-		goto failed;
+		return -EOPNOTSUPP;
 	}
 
 	step = "lock statistics";
