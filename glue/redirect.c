@@ -8,7 +8,9 @@
  *
  * The self-check before a function is touched: the name is found, the address
  * is that of the function's beginning and not of something inside, and the
- * five bytes are what ftrace leaves or makes there. Whether somebody else has
+ * five bytes are what ftrace leaves or makes there. Prototypes are not to be had
+ * here: scripts/check-btf compares them before the build, which names those
+ * that are others than we were written for (TMEM_OTHER_PROTOTYPES). Whether somebody else has
  * redirected the function is ftrace's to say when the operation is registered.
  */
 #define pr_fmt(fmt) "tmem: " fmt
@@ -33,7 +35,27 @@
 DEFINE_PER_CPU(long, tmem_hooks_inside);
 
 #define ENDBR_BYTES 4
+
+/* From the build: functions, comma separated. */
+#ifndef TMEM_OTHER_PROTOTYPES
+#define TMEM_OTHER_PROTOTYPES ""
+#endif
+
 #define TMEM_PROBES_MAX 8
+
+/* Whether a comma separated list has a name. */
+static bool is_in_list(const char *list, const char *name)
+{
+	size_t bytes = strlen(name);
+	const char *at = list;
+
+	while (at && (at = strstr(at, name))) {
+		if ((at == list || at[-1] == ',') && (!at[bytes] || at[bytes] == ','))
+			return true;
+		at += bytes;
+	}
+	return false;
+}
 
 #ifdef TMEM_DEBUG
 
@@ -50,15 +72,7 @@ MODULE_PARM_DESC(leave_out, "hooks and rules not to apply, comma separated: show
  */
 bool tmem_left_out(const char *name)
 {
-	size_t bytes = strlen(name);
-	const char *at = leave_out;
-
-	while (at && (at = strstr(at, name))) {
-		if ((at == leave_out || at[-1] == ',') && (!at[bytes] || at[bytes] == ','))
-			return true;
-		at += bytes;
-	}
-	return false;
+	return is_in_list(leave_out, name);
 }
 
 #endif
@@ -114,6 +128,10 @@ static int arm_one(struct tmem_redirect *redirect, char *why, size_t why_bytes)
 {
 	int error;
 
+	if (is_in_list(TMEM_OTHER_PROTOTYPES, redirect->name)) {
+		snprintf(why, why_bytes, "%s has another prototype than tmem was written for", redirect->name);
+		return -EPROTOTYPE;
+	}
 	redirect->site = find_site(redirect->name, why, why_bytes);
 	if (!redirect->site)
 		return -ENOENT;

@@ -11,6 +11,8 @@
  *
  * Built by make TMEM_TEST=1, run by scripts/guest/check-refusals.
  */
+#undef TMEM_OTHER_PROTOTYPES
+#define TMEM_OTHER_PROTOTYPES "tmem_test_changed,tmem_test_plain_too"
 #include "glue/redirect.c"
 
 #undef pr_fmt
@@ -49,6 +51,14 @@ noinline int tmem_test_other(int number)
 {
 	barrier();
 	return number + 2;
+}
+
+/* Nothing is wrong with it, but the build has named it. */
+int tmem_test_changed(int number);
+noinline int tmem_test_changed(int number)
+{
+	barrier();
+	return number + 5;
 }
 
 /* A second name of tmem_test_plain: an address cannot tell which of the two was meant. */
@@ -129,6 +139,18 @@ static void test_refusals(void)
 		       "tmem_test_untraced does not begin as a traceable function: ");
 	expect_refusal("entry bytes that only look so", "tmem_test_imitation", -EINVAL,
 		       "tmem_test_imitation cannot be traced (error 22)");
+	expect_refusal("another prototype", "tmem_test_changed", -EPROTOTYPE,
+		       "tmem_test_changed has another prototype than tmem was written for");
+}
+
+static void test_lists(void)
+{
+	static const char list[] = "read_pages,read,clear_inode";
+
+	verdict("names in a list", is_in_list(list, "read_pages") && is_in_list(list, "read") && is_in_list(list, "clear_inode"),
+		"one is not found");
+	verdict("parts of names are not", !is_in_list(list, "pages") && !is_in_list(list, "clear") && !is_in_list(list, "rea") &&
+		!is_in_list(list, "inode") && !is_in_list("", "read") && !is_in_list(NULL, "read"), "one is found");
 }
 
 static void test_somebody_else(void)
@@ -184,6 +206,7 @@ static void test_probe(void)
 
 static int __init redirect_test_init(void)
 {
+	test_lists();
 	test_refusals();
 	test_somebody_else();
 	test_family();
