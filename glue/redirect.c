@@ -129,7 +129,7 @@ static int arm_one(struct tmem_redirect *redirect, char *why, size_t why_bytes)
 	int error;
 
 	if (is_in_list(TMEM_OTHER_PROTOTYPES, redirect->name)) {
-		snprintf(why, why_bytes, "%s has another prototype than tmem was written for", redirect->name);
+		snprintf(why, why_bytes, "the prototype of %s is not known to be the right one", redirect->name);
 		return -EPROTOTYPE;
 	}
 	redirect->site = find_site(redirect->name, why, why_bytes);

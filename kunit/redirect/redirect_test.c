@@ -140,7 +140,7 @@ static void test_refusals(void)
 	expect_refusal("entry bytes that only look so", "tmem_test_imitation", -EINVAL,
 		       "tmem_test_imitation cannot be traced (error 22)");
 	expect_refusal("another prototype", "tmem_test_changed", -EPROTOTYPE,
-		       "tmem_test_changed has another prototype than tmem was written for");
+		       "the prototype of tmem_test_changed is not known to be the right one");
 }
 
 static void test_lists(void)
