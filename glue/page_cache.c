@@ -371,7 +371,7 @@ static bool fill_folio(struct tmem_cached_file *file, struct address_space *mapp
 	unsigned long i;
 
 	if (folio_test_uptodate(folio) || folio_test_dirty(folio) || folio_test_private(folio) ||
-	    folio_test_writeback(folio) || !takes_part(mapping))
+	    folio_test_writeback(folio) || !takes_part(mapping) || file->pool < 0)
 		return false;
 	if (folio->index + count > file_pages(mapping)) {
 		tmem_saw(pages_beyond_end);
