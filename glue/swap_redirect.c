@@ -72,7 +72,9 @@ void tmem_swap_redirect_detach(void)
 #include "swap_area.h"
 
 static bool working;		/* stores are wanted */
-static bool crowded;		/* the latest store was refused for the budget; a race costs one page's place */
+/* Stores for which there must be room before pages are kept twice again; a race costs a page's place. */
+#define STORES_AFTER_A_REFUSAL 1024
+static unsigned int crowded;
 
 /* Offers the pages of a folio; true if we have them now. */
 static bool take(swp_entry_t first, struct page *pages, unsigned int count)
@@ -81,10 +83,12 @@ static bool take(swp_entry_t first, struct page *pages, unsigned int count)
 
 	if (READ_ONCE(working)) {
 		const int result = tmem_swap_store(type, swp_offset(first), pages, count);
-		const bool refused = result == TMEM_REFUSED_BUDGET;
+		const unsigned int left = READ_ONCE(crowded);
 
-		if (READ_ONCE(crowded) != refused)
-			WRITE_ONCE(crowded, refused);
+		if (result == TMEM_REFUSED_BUDGET)
+			WRITE_ONCE(crowded, STORES_AFTER_A_REFUSAL);
+		else if (left)
+			WRITE_ONCE(crowded, left - 1);
 		if (result == TMEM_OK)
 			return true;
 		tmem_swap_area_want(type);
