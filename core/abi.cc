@@ -3,7 +3,7 @@
 // errno values, and calls the engine. Nothing is decided here.
 #include "abi.h"
 
-#include "engine/engine.h"
+#include "engine/page_operations.h"
 #include "store/plain_page.h"
 #include "store/run.h"
 
@@ -36,8 +36,8 @@ unsigned long tmem_kind_bytes(unsigned int kind) {
 unsigned long tmem_kind_alignment(unsigned int kind) {
   if (kind >= TMEM_KINDS) return 0;
   if (kind == TMEM_KIND_RUN) return alignof(tmem::Run);
-  return kind - TMEM_KIND_LEAF < tmem::kLeafClasses && tmem::Leaf::is_mapped(kind - TMEM_KIND_LEAF)
-             ? tmem::Leaf::kMappedAlignment
+  return kind - TMEM_KIND_LEAF < tmem::kLeafClasses && !tmem::Leaf::is_listed(kind - TMEM_KIND_LEAF)
+             ? tmem::Leaf::kAlignment
              : alignof(void *);
 }
 
@@ -49,7 +49,7 @@ const char *tmem_kind_name(unsigned int kind) {
     default: break;
   }
   static constexpr const char *kLeafNames[tmem::kLeafClasses] = {
-      "leaf_1", "leaf_3", "leaf_6", "leaf_12", "leaf_24", "leaf_36", "leaf_48", "leaf_64"};
+      "leaf_1", "leaf_4", "leaf_8", "leaf_16", "leaf_32", "leaf_96", "leaf_64", "leaf_128", "leaf_256", "leaf_256_same"};
   const unsigned int size_class = kind - TMEM_KIND_LEAF;
   return size_class < tmem::kLeafClasses ? kLeafNames[size_class] : nullptr;
 }
@@ -118,7 +118,7 @@ int tmem_destroy_pool(tmem_client *client, int pool) {
 
 // Enters the pool and runs @operation on (engine, pool).
 template <typename Operation>
-static int in_pool(tmem_client *client, int id, bool arguments_are_good, Operation operation) {
+[[gnu::always_inline]] static inline int in_pool(tmem_client *client, int id, bool arguments_are_good, Operation operation) {
   if (!client) return TMEM_BAD_ARGUMENT;
   Engine &engine = client->engine();
   if (!arguments_are_good) {

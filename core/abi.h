@@ -125,7 +125,7 @@ int tmem_gate_is_open(const struct tmem_gate *gate);
 /* ---- Host ops ----------------------------------------------------------- */
 
 /* Small objects the core allocates, each from a cache of its own. */
-#define TMEM_LEAF_CLASSES 8
+#define TMEM_LEAF_CLASSES 10
 #define TMEM_KIND_OBJECT 0
 #define TMEM_KIND_LEAF 1	/* the smallest class; the others follow */
 #define TMEM_KIND_RUN (TMEM_KIND_LEAF + TMEM_LEAF_CLASSES)

@@ -32,7 +32,7 @@ struct Spot {
   static constexpr u32 kHeads = 7;
   static constexpr u32 kHeadBits = 3;
   static constexpr u32 kTagBits = 9;
-  static constexpr u32 kNumberBitsMax = 23;  // below the tag's bits of the hash
+  static constexpr u32 kNumberBitsMax = 21;  // below the tag's bits of the hash
 
   u64 number;  // of the bucket
   u32 head;
@@ -75,7 +75,7 @@ struct Bucket {
   Link<T> heads[Spot::kHeads] TMEM_GUARDED_BY(lock);
 
   template <typename Match>
-  T *find(const Spot &spot, Match match) const TMEM_REQUIRES(lock) {
+  [[gnu::always_inline]] T *find(const Spot &spot, Match match) const TMEM_REQUIRES(lock) {
     for (Link<T> link = heads[spot.head]; link; link = link.item()->next) {
       if (link.has_tag(spot.tag) && match(*link.item())) return link.item();
       if (link.last()) break;

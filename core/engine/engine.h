@@ -3,7 +3,7 @@
 // (index), who keeps the data (the PAM), and what has happened (counters).
 //
 //   engine.cc       life: host, PAM, clients, pools, tunables
-//   operations.cc   put, get, flush page, flush object, evict
+//   page_operations.h, operations.cc   put, get, flush page; flush range and object
 //   statistics.cc   sums
 //   validate.cc     invariants, for tests
 //
@@ -87,8 +87,12 @@ class Engine {
   void flush_pool(Pool &pool);
   enum class Breathe { kNever, kBetweenLeaves };
   u64 flush_object_counted(Pool &pool, const Oid &oid, Breathe breathe);
-  void free_words(const TakenLeaf &taken, Pool &pool);
+  void free_words(const TakenPages &taken, Pool &pool);
+  u64 free_leaf_with_words(Leaf *leaf, Pool &pool);
   void free_word(const Word &word, Pool &pool);
+  Outcome fail_put(Pool &pool, const Oid &oid, Index index, Outcome outcome);
+  Outcome serve_same_filled(Pool &pool, const Word &word, void *page);
+  Outcome drop_corrupt(Pool &pool, BackReference back, Pampd pampd);
   bool keeps_in_compressed_store() const;
 
   const tmem_host_ops &host_;

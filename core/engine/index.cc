@@ -14,6 +14,10 @@ void PageIndex::free_object(Object *object) const {
   host_.object_free(TMEM_KIND_OBJECT, object);
 }
 
+void PageIndex::tidy(Pool &pool, const Oid &oid, Index index, const Leftover &leftover) {
+  tidy(locate(pool, oid, index), leftover);
+}
+
 void PageIndex::tidy(const Place &place, const Leftover &leftover) {
   if (leftover.leaf) free_leaf(leftover.leaf);
   if (leftover.object) free_object(leftover.object);
@@ -30,7 +34,10 @@ class PageIndex::Spare {
   Spare(const Spare &) = delete;
   Spare &operator=(const Spare &) = delete;
 
-  bool has_leaf_of(u32 size_class) const { return leaf && leaf->size_class >= size_class; }
+  // One with the first slots only has no room for others.
+  bool has_leaf_of(u32 size_class) const {
+    return leaf && (leaf->size_class == size_class || leaf->size_class == Leaf::kWholeSame);
+  }
 
   // Says what a new leaf will need, by a look at the object.
   void expect_new_leaf(const Place &place) {
@@ -39,7 +46,7 @@ class PageIndex::Spare {
     Guard guard(const_cast<ObjectBucket &>(bucket).lock);
     const Object *found = find_object(bucket, spot, place.object);
     object_wanted = !found;
-    wanted_class = found && found->fills_in_sequence && place.slot == 0 ? Leaf::kDirectClass : 0;
+    wanted_class = found && found->fills_in_sequence && place.slot == 0 ? Leaf::kShort : 0;
   }
   // Fetches what was found to be missing: a leaf with as much room as wanted_class
   // says, an object if object_wanted.
@@ -69,21 +76,23 @@ class PageIndex::Spare {
   PageIndex &index_;
 };
 
-// A byte for each frame of RAM, in each of the two tables. When the whole budget
-// is dense leaves, most chains are empty; when every page is alone in its
-// object, they have about two to four items.
-static constexpr u64 kFramesPerBucket = 64;
+// Half a byte for each frame of RAM for leaves, a byte for objects. When the whole
+// budget is dense leaves, most chains are empty; when every page is alone in its
+// object, they have about two to four objects, and twice as many leaves. A larger
+// table of leaves is not faster but there: what lies in it is further apart.
+static constexpr u64 kFramesPerLeafBucket = 128;
+static constexpr u64 kFramesPerObjectBucket = 64;
 static constexpr u64 kBucketsMin = 64;
 static constexpr u64 kBucketsMax = u64{1} << Spot::kNumberBitsMax;
 
-static u64 bucket_count(u64 memory_frames) {
-  const u64 wanted = round_up_to_power_of_two(memory_frames / kFramesPerBucket);
+static u64 bucket_count(u64 memory_frames, u64 frames_per_bucket) {
+  const u64 wanted = round_up_to_power_of_two(memory_frames / frames_per_bucket);
   return max(kBucketsMin, min(wanted, kBucketsMax));
 }
 
 Outcome PageIndex::start() {
-  const u64 leaf_buckets = bucket_count(host_.memory_frames);
-  const u64 object_buckets = bucket_count(host_.memory_frames);
+  const u64 leaf_buckets = bucket_count(host_.memory_frames, kFramesPerLeafBucket);
+  const u64 object_buckets = bucket_count(host_.memory_frames, kFramesPerObjectBucket);
   leaf_bucket_mask_ = leaf_buckets - 1;
   object_bucket_mask_ = object_buckets - 1;
 
@@ -122,9 +131,8 @@ u64 PageIndex::table_bytes() const {
 Leaf *PageIndex::find_holder(const LeafBucket &bucket, u32 head, u32 slot, Pampd pampd) {
   for (Link<Leaf> link = bucket.heads[head]; link; link = link.item()->next) {
     const Leaf &leaf = *link.item();
-    if (!leaf.has(slot)) continue;
-    const Word word = leaf.at(slot);
-    if (!word.same_filled && word.value == pampd.value) return link.item();
+    Word word;
+    if (leaf.read(slot, &word) && !word.same_filled && word.value == pampd.value) return link.item();
   }
   return nullptr;
 }
@@ -155,9 +163,8 @@ bool PageIndex::link_leaf(const Place &place, Spare &spare) {
 }
 
 // Takes an empty leaf out of the index, and its object if that was its last.
-void PageIndex::unlink_leaf(LeafBucket &bucket, u32 head, Leaf &leaf, Leftover &leftover) {
+PageIndex::Leftover PageIndex::unlink_leaf(LeafBucket &bucket, u32 head, Leaf &leaf) {
   bucket.remove(head, leaf);
-  leftover.leaf = &leaf;
 
   Object &object = *leaf.object;
   Pool &pool = *object.pool;
@@ -167,11 +174,17 @@ void PageIndex::unlink_leaf(LeafBucket &bucket, u32 head, Leaf &leaf, Leftover &
   Guard guard(objects.lock);
   object.leaves.remove(leaf);
   object.leaf_count--;
-  if (!object.leaves.empty()) return;
+  if (!object.leaves.empty()) return {&leaf, nullptr, kLeafClasses};
 
   objects.remove(spot.head, object);
-  leftover.object = &object;
   pool.uncount(Counter::level_objects);
+  return {&leaf, &object, kLeafClasses};
+}
+
+PageIndex::Leftover PageIndex::after_taking(LeafBucket &bucket, u32 head, Leaf &leaf) {
+  if (leaf.empty()) return unlink_leaf(bucket, head, leaf);
+  const u32 size_class = leaf.class_when_cleared();
+  return {nullptr, nullptr, size_class == leaf.size_class ? kLeafClasses : size_class};
 }
 
 // Puts the spare leaf, of another class, in the place of @old, with its pages;
@@ -194,7 +207,9 @@ void PageIndex::replace_leaf(LeafBucket &bucket, u32 head, Leaf &old, Spare &spa
 }
 
 // insert() again, from the start, with memory for a leaf that is missing or full.
-PageIndex::Inserted PageIndex::insert_with_memory(const Place &place, Word word, Word *old) {
+PageIndex::Inserted PageIndex::insert_with_memory(Pool &pool, const Oid &oid, Index index, Word word, Word *old) {
+  const Place place = locate(pool, oid, index);
+  __builtin_prefetch(&object_buckets_[object_spot(place.object).number], 1);
   Spare spare(*this);
   for (;;) {
     bool missing = false;
@@ -202,22 +217,18 @@ PageIndex::Inserted PageIndex::insert_with_memory(const Place &place, Word word,
       Guard guard(place.bucket.lock);
       Leaf *leaf = find_leaf(place);
       if (leaf) {
-        if (leaf->has(place.slot)) {
-          *old = leaf->at(place.slot);
-          leaf->replace(place.slot, word);
-          return Inserted::kReplaced;
-        }
-        if (leaf->insert(place.slot, word)) return Inserted::kNew;
-        spare.wanted_class = leaf->class_when_full();
+        const Leaf::Put put = leaf->put(place.slot, word, old);
+        if (put != Leaf::Put::kNoRoom) return inserted_by(put);
+        spare.wanted_class = leaf->class_when_full(place.slot, word.same_filled);
         if (spare.has_leaf_of(spare.wanted_class)) {
           Leaf *larger = spare.leaf;
           replace_leaf(place.bucket, place.spot.head, *leaf, spare);
-          if (larger->insert(place.slot, word)) return Inserted::kNew;
+          return inserted_by(larger->put(place.slot, word, old));  // it was made for it
         }
       } else if (spare.leaf) {
         leaf = spare.leaf;
         if (link_leaf(place, spare)) {
-          static_cast<void>(leaf->insert(place.slot, word));  // it is empty
+          static_cast<void>(leaf->put(place.slot, word, old));  // it is empty
           return Inserted::kNew;
         }
         spare.object_wanted = true;
@@ -244,21 +255,16 @@ bool PageIndex::take_if(BackReference back, Pampd pampd, Counter why) {
   {
     Guard guard(bucket.lock);
     Leaf *leaf = find_holder(bucket, head, slot, pampd);
-    if (!leaf) return false;
+    Word word;
+    if (!leaf || !leaf->take(slot, &word)) return false;
     // Counted under the lock: afterwards the pool may be another one.
     pool = leaf->object->pool;
     pool->count(why);
-    leaf->clear(slot);
-    if (leaf->empty()) {
-      unlink_leaf(bucket, head, *leaf, leftover);
-    } else {
-      const u32 size_class = leaf->class_when_cleared(slot);
-      if (size_class == leaf->size_class) return true;
-      leftover.smaller_class = size_class;
-      oid = leaf->object->oid;
-      halves = hash_.halves(pool->serial(), oid);
-      base = leaf->base;
-    }
+    oid = leaf->object->oid;
+    base = leaf->base;
+    const u32 serial = pool->serial();
+    leftover = after_taking(bucket, head, *leaf);
+    if (leftover.smaller_class != kLeafClasses) halves = hash_.halves(serial, oid);
   }
   // In it the pool is only compared.
   tidy(locate({*pool, oid, halves}, base, slot), leftover);
@@ -273,7 +279,8 @@ bool PageIndex::move_if(BackReference back, Pampd from, Pampd to) {
   Guard guard(bucket.lock);
   Leaf *leaf = find_holder(bucket, head, slot, from);
   if (!leaf) return false;
-  leaf->replace(slot, {to.value, false});
+  Word old;
+  static_cast<void>(leaf->put(slot, {to.value, false}, &old));
   return true;
 }
 
@@ -302,26 +309,36 @@ bool PageIndex::has_object(const ObjectKey &key, u64 *leaf_count, u64 *oldest_ba
   return true;
 }
 
-bool PageIndex::take_slots(const ObjectKey &key, u64 base, u32 first_slot, u32 last_slot,
-                           TakenLeaf &taken) {
-  const u64 wanted = ~u64{0} >> (Leaf::kSlots - 1 - last_slot) & ~u64{0} << first_slot;
+Leaf *PageIndex::take_leaf(const ObjectKey &key, u64 base, bool *object_gone) {
   const Place place = locate(key, base, 0);
   Leftover leftover;
   {
     Guard guard(place.bucket.lock);
     Leaf *leaf = find_leaf(place);
-    if (!leaf) return false;  // somebody emptied it meanwhile
-    // From the end, so that no word moves.
-    for (u64 left = leaf->present & wanted; left;) {
-      const u32 slot = highest_bit(left);
-      left ^= Leaf::bit(slot);
-      taken.add(leaf->at(slot));
-      leaf->clear(slot);
-    }
-    if (!taken.count || !after_clearing(place, *leaf, first_slot, leftover)) return false;
+    if (!leaf) return nullptr;  // somebody emptied it meanwhile
+    leftover = unlink_leaf(place.bucket, place.spot.head, *leaf);
   }
+  *object_gone = leftover.object != nullptr;
+  if (leftover.object) free_object(leftover.object);
+  return leftover.leaf;
+}
+
+u32 PageIndex::take_slots(const ObjectKey &key, u64 base, u32 first_slot, u32 last_slot, TakenPages &taken,
+                          bool *object_gone) {
+  const Place place = locate(key, base, first_slot);
+  Leftover leftover;
+  u32 next;
+  {
+    Guard guard(place.bucket.lock);
+    Leaf *leaf = find_leaf(place);
+    if (!leaf) return last_slot + 1;
+    next = leaf->take_range(first_slot, last_slot, TakenPages::kMost, [&](Word word) { taken.add(word); });
+    if (!taken.count) return next;
+    leftover = after_taking(place.bucket, place.spot.head, *leaf);
+  }
+  *object_gone = leftover.object != nullptr;
   tidy(place, leftover);
-  return leftover.object;
+  return next;
 }
 
 Maybe<Oid> PageIndex::object_in_bucket(const Pool &pool, u64 number) {

@@ -2,7 +2,7 @@
 // The index: from handle to word, and from a page frame back to the handle.
 //
 // Two hash tables, sized once from RAM and never resized. Leaves are found by
-// (pool, object id, index / 64); objects, by (pool, object id), are needed only
+// (pool, object id, index / 256); objects, by (pool, object id), are needed only
 // to find all leaves of one. Each bucket has its own lock, so two CPUs meet only
 // in one bucket (bucket.h), and pages of one object lie in many. A hit, a miss or a put
 // into a leaf with room takes one lock. The price is a walk over the hash
@@ -34,8 +34,9 @@ struct ObjectKey {
 };
 
 // Words that a flush took out, for the caller to free.
-struct TakenLeaf {
-  u64 values[Leaf::kSlots];
+struct TakenPages {
+  static constexpr u32 kMost = 64;
+  u64 values[kMost];
   u64 same_filled = 0;  // a bit for each of the values
   u32 count = 0;
 
@@ -59,6 +60,7 @@ class PageIndex {
     u64 base;
     u32 slot;
 
+    Index index() const { return {base << Leaf::kSlotBits | slot}; }
     // Number of the bucket, of the chain in it, and of the slot in the leaf.
     BackReference back() const {
       return {(spot.number << Spot::kHeadBits | spot.head) << Leaf::kSlotBits | slot};
@@ -86,25 +88,20 @@ class PageIndex {
   // Brings near what insert() will want, while the PAM makes its copy.
   void prefetch(const Place &place) const {
     __builtin_prefetch(&place.bucket, 1);
-    __builtin_prefetch(&object_buckets_[object_spot(place.object).number], 1);
   }
 
   // Makes @word the page's word. kReplaced: *@old, the caller's to free, was it
   // before. kNoMemory: nothing has changed.
   enum class [[nodiscard]] Inserted { kNew, kReplaced, kNoMemory };
-  Inserted insert(const Place &place, Word word, Word *old) {
+  [[gnu::always_inline]] Inserted insert(const Place &place, Word word, Word *old) {
     {
       Guard guard(place.bucket.lock);
       if (Leaf *leaf = find_leaf(place)) {
-        if (leaf->has(place.slot)) {
-          *old = leaf->at(place.slot);
-          leaf->replace(place.slot, word);
-          return Inserted::kReplaced;
-        }
-        if (leaf->insert(place.slot, word)) return Inserted::kNew;
+        const Leaf::Put put = leaf->put(place.slot, word, old);
+        if (put != Leaf::Put::kNoRoom) return inserted_by(put);
       }
     }
-    return insert_with_memory(place, word, old);
+    return insert_with_memory(place.object.pool, place.object.oid, place.index(), word, old);
   }
 
   // Takes the page out, if it is there; *@word is then the caller's to free.
@@ -113,22 +110,20 @@ class PageIndex {
     {
       Guard guard(place.bucket.lock);
       Leaf *leaf = find_leaf(place);
-      if (!leaf || !leaf->has(place.slot)) return false;
-      *word = leaf->at(place.slot);
-      leaf->clear(place.slot);
-      if (!after_clearing(place, *leaf, place.slot, leftover)) return true;
+      if (!leaf || !leaf->take(place.slot, word)) return false;
+      if (!leaf->empty() && leaf->class_when_cleared() == leaf->size_class) return true;
+      leftover = after_taking(place.bucket, place.spot.head, *leaf);
     }
-    tidy(place, leftover);
+    tidy(place.object.pool, place.object.oid, place.index(), leftover);
     return true;
   }
 
   // The word, after @hold was called with it under the lock that keeps it from going.
   template <typename Hold>
-  bool look_up(const Place &place, Hold hold, Word *word) {
+  [[gnu::always_inline]] bool look_up(const Place &place, Hold hold, Word *word) {
     Guard guard(place.bucket.lock);
     const Leaf *leaf = find_leaf(place);
-    if (!leaf || !leaf->has(place.slot)) return false;
-    *word = leaf->at(place.slot);
+    if (!leaf || !leaf->read(place.slot, word)) return false;
     hold(*word);
     return true;
   }
@@ -142,9 +137,14 @@ class PageIndex {
 
   // The object's number of leaves, and the base of its oldest.
   bool has_object(const ObjectKey &key, u64 *leaf_count, u64 *oldest_base);
-  // Takes out what the leaf of @base has in @first_slot to @last_slot. True: the
-  // object is gone with it.
-  bool take_slots(const ObjectKey &key, u64 base, u32 first_slot, u32 last_slot, TakenLeaf &taken);
+  // Takes the leaf of @base out with all its pages; nullptr if it is not there. Once
+  // the caller is done with them: free_leaf(). *@object_gone: it was the object's last.
+  Leaf *take_leaf(const ObjectKey &key, u64 base, bool *object_gone);
+  void free_leaf(Leaf *leaf) const;
+  // Takes out what the leaf of @base has in @first_slot to @last_slot, as much as
+  // @taken has room for. Returns the slot to go on with, beyond the last if none.
+  u32 take_slots(const ObjectKey &key, u64 base, u32 first_slot, u32 last_slot, TakenPages &taken,
+                 bool *object_gone);
 
   // Looks for an object of the pool in the bucket of number @bucket.
   Maybe<Oid> object_in_bucket(const Pool &pool, u64 bucket);
@@ -179,9 +179,9 @@ class PageIndex {
   class Spare;
   // What a removal leaves to be done after the locks: memory to free, or a leaf to replace.
   struct Leftover {
-    Leaf *leaf = nullptr;
-    Object *object = nullptr;
-    u32 smaller_class = kLeafClasses;  // or the class to shrink to
+    Leaf *leaf;
+    Object *object;
+    u32 smaller_class;  // to shrink to; kLeafClasses: none
   };
 
   Spot object_spot(const ObjectKey &key) const {
@@ -195,7 +195,7 @@ class PageIndex {
   static Leaf *find_holder(const LeafBucket &bucket, u32 head, u32 slot, Pampd pampd)
       TMEM_REQUIRES(bucket.lock);
 
-  static Leaf *find_leaf(const Place &place) TMEM_REQUIRES(place.bucket.lock) {
+  [[gnu::always_inline]] static Leaf *find_leaf(const Place &place) TMEM_REQUIRES(place.bucket.lock) {
     return place.bucket.find(place.spot, [&](const Leaf &leaf) {
       return leaf.base == place.base && is(*leaf.object, place.object);
     });
@@ -210,26 +210,20 @@ class PageIndex {
 
   int validate_leaf(const Leaf &leaf) const;
 
-  // What comes after slots were cleared, @slot the last of them. False: nothing.
-  bool after_clearing(const Place &place, Leaf &leaf, u32 slot, Leftover &leftover)
-      TMEM_REQUIRES(place.bucket.lock) {
-    if (leaf.empty()) {
-      unlink_leaf(place.bucket, place.spot.head, leaf, leftover);
-      return true;
-    }
-    const u32 size_class = leaf.class_when_cleared(slot);
-    if (size_class == leaf.size_class) return false;
-    leftover.smaller_class = size_class;
-    return true;
+  static Inserted inserted_by(Leaf::Put put) {
+    return put == Leaf::Put::kAdded ? Inserted::kNew : Inserted::kReplaced;
   }
+
+  // What comes after pages were taken.
+  Leftover after_taking(LeafBucket &bucket, u32 head, Leaf &leaf) TMEM_REQUIRES(bucket.lock);
   void tidy(const Place &place, const Leftover &leftover);
 
-  Inserted insert_with_memory(const Place &place, Word word, Word *old);
+  // What is rare, and not inline, finds the place anew: so put and get need it in no memory.
+  void tidy(Pool &pool, const Oid &oid, Index index, const Leftover &leftover);
+  Inserted insert_with_memory(Pool &pool, const Oid &oid, Index index, Word word, Word *old);
   bool link_leaf(const Place &place, Spare &spare) TMEM_REQUIRES(place.bucket.lock);
-  void unlink_leaf(LeafBucket &bucket, u32 head, Leaf &leaf, Leftover &leftover)
-      TMEM_REQUIRES(bucket.lock);
+  Leftover unlink_leaf(LeafBucket &bucket, u32 head, Leaf &leaf) TMEM_REQUIRES(bucket.lock);
   void replace_leaf(LeafBucket &bucket, u32 head, Leaf &old, Spare &spare) TMEM_REQUIRES(bucket.lock);
-  void free_leaf(Leaf *leaf) const;
   void free_object(Object *object) const;
   void shrink_leaf(const Place &place, u32 size_class);
 

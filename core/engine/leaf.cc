@@ -3,62 +3,185 @@
 
 namespace tmem {
 
-void Leaf::take_place(u32 slot) {
-  const u32 place = lowest_bit(~map().used);
-  map().used |= bit(place);
-  map().place[slot] = static_cast<u8>(place);
+void Leaf::prepare() {
+  if (listed()) {
+    u64 *const slot_bytes = reinterpret_cast<u64 *>(slots());
+    for (u32 i = 0; i < slot_words(static_cast<u32>(size_class)); ++i) slot_bytes[i] = 0;
+    return;
+  }
+  present() = {};
+  if (size_class != kWhole) same_filled() = {};
+  if (mapped()) map().used[0] = map().used[1] = 0;
 }
 
-const u64 *Leaf::indirect_word(u32 slot) const {
-  return words() + (mapped() ? map().place[slot] : packed_place(slot));
+// Eight slots at a time: the lowest byte that is zero after the exclusive or is
+// found for certain; what is said of the bytes above it does not matter, since
+// places in use come first.
+u32 Leaf::place_in_list(u32 slot) const {
+  constexpr u64 kOnes = 0x0101010101010101, kTops = 0x8080808080808080;
+  const u64 *const slot_bytes = after_header<u64>();
+  for (u32 first = 0; first < count; first += 8) {
+    const u64 differ = slot_bytes[first / 8] ^ slot * kOnes;
+    const u64 equal = (differ - kOnes) & ~differ & kTops;
+    if (!equal) continue;
+    const u32 place = first + lowest_bit(equal) / 8;
+    return place < count ? place : kNowhere;
+  }
+  return kNowhere;
 }
 
-bool Leaf::insert_indirect(u32 slot, u64 value) {
-  if (mapped()) {
-    if (map().used == bit(capacity()) - 1) return false;
-    take_place(slot);
-    words()[map().place[slot]] = value;
+// The last one fills the gap.
+void Leaf::remove_from_list(u32 place) {
+  const u32 last = count - 1u;
+  note_listed(place, same_listed >> place & 1, false);
+  if (place != last) {
+    slots()[place] = slots()[last];
+    words()[place] = words()[last];
+    same_listed = (same_listed & ~(1u << last)) | (same_listed >> last & 1) << place;
+  }
+  count--;
+}
+
+// Of a mapped leaf; its capacity if there is none.
+u32 Leaf::free_place() const {
+  for (u32 half = 0; half < 2; ++half)
+    if (~map().used[half]) return min(half * 64 + lowest_bit(~map().used[half]), capacity());
+  return capacity();
+}
+
+bool Leaf::read_indirect(u32 slot, Word *word) const {
+  if (listed()) {
+    const u32 place = place_in_list(slot);
+    if (place == kNowhere) return false;
+    *word = {words()[place], (same_listed >> place & 1) != 0};
     return true;
   }
-  const u32 count = pages();
-  if (count == capacity()) return false;
-  u64 *const packed = words();
-  const u32 place = packed_place(slot);
-  for (u32 i = count; i > place; --i) packed[i] = packed[i - 1];
-  packed[place] = value;
+  if (!present().has(slot)) return false;
+  *word = {words()[map().place[slot]], is_same_filled(slot)};
   return true;
 }
 
-void Leaf::close_gap(u32 slot) {
-  if (mapped()) {
-    map().used &= ~bit(map().place[slot]);
-    return;
+bool Leaf::take_indirect(u32 slot, Word *word) {
+  if (listed()) {
+    const u32 place = place_in_list(slot);
+    if (place == kNowhere) return false;
+    *word = {words()[place], (same_listed >> place & 1) != 0};
+    remove_from_list(place);
+    return true;
   }
-  u64 *const packed = words();
-  for (u32 i = packed_place(slot), last = pages() - 1; i < last; ++i) packed[i] = packed[i + 1];
+  if (!read_indirect(slot, word)) return false;
+  const u32 place = map().place[slot];
+  map().used[place / 64] &= ~bit(place);
+  clear_bits(slot, word->same_filled);
+  return true;
+}
+
+Leaf::Put Leaf::put_indirect(u32 slot, Word word, Word *old) {
+  if (listed()) {
+    u32 place = place_in_list(slot);
+    if (place != kNowhere) {
+      *old = {words()[place], (same_listed >> place & 1) != 0};
+      note_listed(place, old->same_filled, word.same_filled);
+      words()[place] = word.value;
+      return Put::kReplaced;
+    }
+    if (count == capacity()) return Put::kNoRoom;
+    place = count++;
+    slots()[place] = static_cast<u8>(slot);
+    words()[place] = word.value;
+    note_listed(place, false, word.same_filled);
+    return Put::kAdded;
+  }
+  if (read_indirect(slot, old)) {
+    if (old->same_filled != word.same_filled) note_same_filled(slot, word.same_filled);
+    words()[map().place[slot]] = word.value;
+    return Put::kReplaced;
+  }
+  const u32 place = free_place();
+  if (place == capacity()) return Put::kNoRoom;
+  map().used[place / 64] |= bit(place);
+  map().place[slot] = static_cast<u8>(place);
+  words()[place] = word.value;
+  set_bits(slot, word.same_filled);
+  return Put::kAdded;
 }
 
 void Leaf::copy_pages(const Leaf &other) {
-  u32 count = 0;
-  for (u64 left = other.present; left; left &= left - 1, ++count) {
-    const u32 slot = lowest_bit(left);
-    const u64 value = other.words()[other.direct() ? slot : other.mapped() ? other.map().place[slot] : count];
-    if (mapped()) take_place(slot);
-    words()[direct() ? slot : mapped() ? map().place[slot] : count] = value;
+  if (direct() && other.direct() && other.same_count == 0) {
+    present() = other.present();
+    __builtin_memcpy(direct_words(), other.direct_words(), min(capacity(), other.capacity()) * sizeof(u64));
+    count = other.count;
+    return;
   }
-  present = other.present;
-  same_filled = other.same_filled;
+  Word none;
+  other.each([&](u32 slot, Word word) { static_cast<void>(put(slot, word, &none)); });
 }
 
-bool Leaf::map_is_right() const {
-  if (!mapped()) return true;
-  u64 taken = 0;
-  for (u64 left = present; left; left &= left - 1) {
-    const u32 place = map().place[lowest_bit(left)];
-    if (place >= capacity() || taken & bit(place)) return false;
-    taken |= bit(place);
+u32 Leaf::lowest_slot() const {
+  u32 lowest = kSlots;
+  if (listed()) {
+    for (u32 place = 0; place < count; ++place) lowest = min(lowest, u32{slots()[place]});
+    return lowest;
   }
-  return taken == map().used;
+  for (u32 part = kParts; part-- > 0;)
+    if (const u64 bits = present().part[part]) lowest = part * 64 + lowest_bit(bits);
+  return lowest;
+}
+
+u32 Leaf::highest_slot() const {
+  u32 highest = 0;
+  if (listed()) {
+    for (u32 place = 0; place < count; ++place) highest = max(highest, u32{slots()[place]});
+    return highest;
+  }
+  for (u32 part = 0; part < kParts; ++part)
+    if (const u64 bits = present().part[part]) highest = part * 64 + highest_bit(bits);
+  return highest;
+}
+
+bool Leaf::is_one_stretch() const { return highest_slot() - lowest_slot() + 1 == count; }
+
+u32 Leaf::class_when_full(u32 slot, bool is_same) const {
+  const u32 same = static_cast<u32>(size_class);
+  if (same == kWhole) return kWholeSame;
+  if (same < kListedLargest) return min(same + 2, kListedLargest);
+  const u32 highest = max(highest_slot(), slot);
+  if (same < kShort && highest < kLeafCapacity[kShort]) return kShort;
+  if (same < kHalf && highest < kLeafCapacity[kHalf]) return kHalf;
+  if (count <= kLeafCapacity[kMapped] / 2) return kMapped;
+  return is_same || same_count ? kWholeSame : kWhole;
+}
+
+// To one in which a page may have any slot. Looked at once in eight pages if there are many.
+u32 Leaf::smaller_class() const {
+  const u32 same = static_cast<u32>(size_class);
+  if ((!listed() && count % 8 != 0) || empty() || is_one_stretch()) return same;
+  for (u32 smaller = 0; smaller < same; ++smaller)
+    if (smaller <= kMapped && kLeafCapacity[smaller] >= count * 2u)
+      return bytes_of(smaller) < bytes_of(same) ? smaller : same;
+  return same;
+}
+
+bool Leaf::is_sound() const {
+  u32 pages_found = 0, same_found = 0;
+  Bits slots_seen = {};
+  u64 places_seen[2] = {};
+  bool sound = count <= capacity();
+  each([&](u32 slot, Word word) {
+    pages_found++;
+    same_found += word.same_filled;
+    sound = sound && !slots_seen.has(slot) && (!direct() || slot < capacity());
+    slots_seen.set(slot);
+    if (!mapped()) return;
+    const u32 place = map().place[slot];
+    sound = sound && place < capacity() && !(places_seen[place / 64] & bit(place));
+    places_seen[place / 64 % 2] |= bit(place);
+  });
+  if (!sound || pages_found != count || same_found != same_count) return false;
+  if (listed()) return count == 32 || same_listed >> count == 0;
+  for (u32 part = 0; part < kParts && size_class != kWhole; ++part)
+    if (same_filled().part[part] & ~present().part[part]) return false;
+  return !mapped() || (places_seen[0] == map().used[0] && places_seen[1] == map().used[1]);
 }
 
 }  // namespace tmem

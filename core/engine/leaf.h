@@ -5,27 +5,28 @@
 //     │ next                        │ next
 //   ┌─▼──────────────┐  object    ┌─▼────────┐          ┌──────┐
 //   │ Leaf           ├───────────►│ Object   ├─────────►│ Pool │
-//   │ 64 slots       │◄───────────┤ leaves   │          └──────┘
-//   │ 1 to 64 words  │  neighbours└──────────┘
+//   │ 256 slots      │◄───────────┤ leaves   │          └──────┘
+//   │ 1 to 256 words │  neighbours└──────────┘
 //   └────────────────┘
 //
-// A leaf stands for 64 consecutive indexes of one object. It exists exactly
+// A leaf stands for 256 consecutive indexes of one object. It exists exactly
 // while it holds a page, and an object exactly while it has a leaf: there is no
 // empty node anywhere, so nothing can be left behind half built.
 //
-// A leaf comes in eight classes, with room for 1, 3, 6, 12, 24, 36, 48 or 64
-// words, in three layouts:
+// A leaf comes in ten classes, with room for 1, 4, 8, 16, 32, 64, 96, 128 or (two of
+// them) 256 words, in three layouts:
 //
-//   direct (64)        header │ word of slot 0 │ word of slot 1 │ ...
-//   mapped (36, 48)    header │ used │ a byte for each slot: where its word is │ words
-//   packed (1 to 24)   header │ words, in the order of their slots
+//   listed (1 to 32)        header │ a byte for each place: its slot │ words
+//   direct (64, 128, 256)   header │ present │ word of slot 0 │ word of slot 1 │ ... │ same-filled
+//   mapped (96)             header │ present │ used │ a byte for each slot: its place │ words │ same-filled
 //
-// In a packed leaf a slot's place is the number of pages before it: a popcount
-// instead of empty words, as in Bagwell's hash array mapped tries. An insertion or
-// a removal moves the words behind it, which is little as long as there are few.
-// A mapped leaf moves none: a new word goes to any place that is free. So a lone
-// page costs 64 bytes here, a dense file 8.9 a page, a swap area that is two
-// thirds full about 12. What it costs: growth is a copy.
+// A listed leaf is searched eight slots at a time, and its words are in no order, so
+// none moves but the last, which fills the gap of a removed one. A direct leaf of
+// 64 or 128 words has the first slots only: that is what a file read from its
+// front needs. A mapped leaf is for pages that lie anywhere. A bit for each slot says
+// where there is a page, and another one, at the end, where the word is the page itself;
+// the first class of 256 has only the former. So a lone page costs 64 bytes here, a dense
+// file 8.3 a page, a swap area that is two thirds full 12.2. What it costs: growth is a copy.
 #ifndef TMEM_CORE_ENGINE_LEAF_H
 #define TMEM_CORE_ENGINE_LEAF_H
 
@@ -44,136 +45,224 @@ struct Word {
 };
 
 inline constexpr u32 kLeafClasses = TMEM_LEAF_CLASSES;
-inline constexpr u8 kLeafCapacity[kLeafClasses] = {1, 3, 6, 12, 24, 36, 48, 64};
+inline constexpr u16 kLeafCapacity[kLeafClasses] = {1, 4, 8, 16, 32, 96, 64, 128, 256, 256};
 
 struct Leaf {
-  static constexpr u32 kSlots = 64;
-  static constexpr u32 kSlotBits = 6;
-  static constexpr u32 kDirectClass = kLeafClasses - 1;
-  static constexpr u32 kFirstMappedClass = 5;
-  static constexpr u32 kMappedAlignment = 64;  // header, map and words begin cache lines
-  static_assert(1u << kSlotBits == kSlots && kLeafCapacity[kDirectClass] == kSlots);
-
-  // Where the words of a mapped leaf are.
-  struct Map {
-    u64 used;          // a bit for each word that some slot has
-    u8 place[kSlots];  // of the slots that hold a page
-  };
+  static constexpr u32 kSlots = 256;
+  static constexpr u32 kSlotBits = 8;
+  static constexpr u32 kListedLargest = 4;  // the smaller classes are listed too
+  static constexpr u32 kMapped = 5;
+  static constexpr u32 kShort = 6;          // direct, as are all that follow: the first 64 slots only
+  static constexpr u32 kHalf = 7;           // direct, the first 128
+  static constexpr u32 kWhole = 8;          // no page of it is same-filled
+  static constexpr u32 kWholeSame = 9;
+  static constexpr u32 kAlignment = 64;     // of all but listed ones
+  static_assert(1u << kSlotBits == kSlots && kLeafCapacity[kWhole] == kSlots && kWholeSame + 1 == kLeafClasses);
 
   Link<Leaf> next;           // in its bucket; guarded by the bucket's lock, as is
   Object *object = nullptr;  // all that follows but base and neighbours
-  const u64 base : 58;       // index of slot 0, divided by kSlots
-  const u64 size_class : 6;
-  u64 present = 0;      // a bit for each slot that holds a page
-  u64 same_filled = 0;  // of these, the ones whose word is the data itself
+  const u64 size_class : 8;
+  const u64 base : 56;  // index of slot 0, divided by kSlots
+  u16 count = 0;        // pages
+  u16 same_count = 0;   // of these, the ones whose word is the data itself
+  u32 same_listed = 0;  // in a listed leaf, a bit for each place of such a one
   struct {
     Leaf *older = nullptr;
     Leaf *younger = nullptr;
   } neighbours;  // in the object's ring; guarded by the object's bucket
-  // The map, if it is a mapped one, and kLeafCapacity[size_class] words follow.
 
-  Leaf(u64 base_of_leaf, u32 its_class) : base(base_of_leaf), size_class(its_class) {
-    if (mapped()) map().used = 0;
-  }
+  Leaf(u64 base_of_leaf, u32 its_class) : size_class(its_class), base(base_of_leaf) { prepare(); }
 
-  static constexpr bool is_mapped(u32 size_class) {
-    return size_class >= kFirstMappedClass && size_class < kDirectClass;
-  }
+  static constexpr bool is_listed(u32 size_class) { return size_class <= kListedLargest; }
   static constexpr unsigned long bytes_of(u32 size_class) {
-    return sizeof(Leaf) + (is_mapped(size_class) ? sizeof(Map) : 0) + kLeafCapacity[size_class] * sizeof(u64);
+    return sizeof(Leaf) + kLeafCapacity[size_class] * sizeof(u64) +
+           (is_listed(size_class) ? slot_words(size_class) * sizeof(u64) : sizeof(Bits)) +
+           (size_class == kMapped ? sizeof(Map) : 0) +
+           (is_listed(size_class) || size_class == kWhole ? 0 : sizeof(Bits));
   }
 
-  static constexpr u64 bit(u32 slot) { return u64{1} << slot; }
-  bool has(u32 slot) const { return present >> slot & 1; }
-  bool empty() const { return present == 0; }
-  bool direct() const { return size_class == kDirectClass; }
-  bool mapped() const { return is_mapped(static_cast<u32>(size_class)); }
+  bool empty() const { return count == 0; }
+  u32 pages() const { return count; }
   u32 capacity() const { return kLeafCapacity[size_class]; }
-  u32 pages() const { return popcount(present); }
-  bool full() const { return !direct() && pages() == capacity(); }
+  bool listed() const { return is_listed(static_cast<u32>(size_class)); }
+  bool mapped() const { return size_class == kMapped; }
+  bool direct() const { return size_class >= kShort; }
 
-  Word at(u32 slot) const { return {*word(slot), (same_filled >> slot & 1) != 0}; }
-
-  // The slot holds a page already.
-  void replace(u32 slot, Word with) {
-    *word(slot) = with.value;
-    same_filled = (same_filled & ~bit(slot)) | u64{with.same_filled} << slot;
-  }
-  // It does not. False: the leaf is full, and nothing has changed.
-  [[nodiscard]] bool insert(u32 slot, Word added) {
-    TMEM_ASSERT(!has(slot));
-    if (direct())
-      direct_words()[slot] = added.value;
-    else if (!insert_indirect(slot, added.value))
-      return false;
-    present |= bit(slot);
-    same_filled |= u64{added.same_filled} << slot;
+  // The slot's page. False: it has none.
+  bool read(u32 slot, Word *word) const {
+    if (!direct()) return read_indirect(slot, word);
+    if (!present().has(slot)) return false;
+    *word = {direct_words()[slot], is_same_filled(slot)};
     return true;
   }
-  // It holds one.
-  void clear(u32 slot) {
-    TMEM_ASSERT(has(slot));
-    if (!direct()) close_gap(slot);
-    present &= ~bit(slot);
-    same_filled &= ~bit(slot);
+  // The same, and the slot has none any more.
+  bool take(u32 slot, Word *word) {
+    if (!direct()) return take_indirect(slot, word);
+    if (!read(slot, word)) return false;
+    clear_bits(slot, word->same_filled);
+    return true;
+  }
+  // Makes @word the slot's page. kReplaced: *@old was it before. kNoRoom: nothing has changed.
+  enum class [[nodiscard]] Put { kAdded, kReplaced, kNoRoom };
+  [[gnu::always_inline]] Put put(u32 slot, Word word, Word *old) {
+    if (!direct()) return put_indirect(slot, word, old);
+    if (!has_room_for(slot, word.same_filled)) return Put::kNoRoom;
+    const bool replaced = read(slot, old);
+    direct_words()[slot] = word.value;
+    if (!replaced) {
+      set_bits(slot, word.same_filled);
+      return Put::kAdded;
+    }
+    if (old->same_filled != word.same_filled) note_same_filled(slot, word.same_filled);
+    return Put::kReplaced;
+  }
+  bool has(u32 slot) const {
+    Word word;
+    return read(slot, &word);
   }
   // Takes over the pages of @other, which this one, an empty one, has room for.
   void copy_pages(const Leaf &other);
 
-  // The pages are neighbours: a file read from front to back fills and drains a leaf so.
-  bool is_one_stretch() const { return (present & (present + (present & -present))) == 0; }
-
-  // The class to grow to when it is full: two further, since each step is a copy;
-  // to the largest from a third on if it fills in sequence.
-  u32 class_when_full() const {
-    const u32 further = static_cast<u32>(size_class) + 2;
-    return further > kDirectClass || (size_class >= 4 && is_one_stretch()) ? kDirectClass : further;
+  // Calls visit(slot, word) for each page.
+  template <typename Visit>
+  void each(Visit visit) const {
+    if (listed()) {
+      for (u32 place = 0; place < count; ++place)
+        visit(u32{slots()[place]}, Word{words()[place], (same_listed >> place & 1) != 0});
+      return;
+    }
+    for (u32 part = 0; part < kParts; ++part)
+      for (u64 left = present().part[part]; left; left &= left - 1) {
+        const u32 slot = part * 64 + lowest_bit(left);
+        visit(slot, Word{words()[mapped() ? map().place[slot] : slot], is_same_filled(slot)});
+      }
   }
-  // The class to shrink to after @slot was cleared, or the one it has. A leaf
+
+  // Takes out pages of @first to @last, @most at most, which a listed leaf has not:
+  // take(word) for each. Returns the slot to go on with; all before it are done.
+  template <typename Take>
+  u32 take_range(u32 first, u32 last, u32 most, Take take_word) {
+    if (listed()) {
+      for (u32 place = count; place-- > 0;) {  // from the end: what fills a gap has been looked at
+        if (slots()[place] < first || slots()[place] > last) continue;
+        take_word(Word{words()[place], (same_listed >> place & 1) != 0});
+        remove_from_list(place);
+      }
+      return last + 1;
+    }
+    for (u32 part = first / 64; part <= last / 64; ++part)
+      for (u64 left = present().part[part]; left; left &= left - 1) {
+        const u32 slot = part * 64 + lowest_bit(left);
+        if (slot < first) continue;
+        if (slot > last) break;
+        if (most-- == 0) return slot;
+        Word word;
+        take(slot, &word);
+        take_word(word);
+      }
+    return last + 1;
+  }
+
+  // The pages are neighbours: a file read from front to back fills and drains a leaf so.
+  bool is_one_stretch() const;
+
+  // The class to grow to when there is no room for a page in @slot. Each step is a copy, so
+  // one is skipped where that is cheap; pages at the front stay direct.
+  u32 class_when_full(u32 slot, bool same_filled) const;
+  // The class to shrink to after a page was taken, or the one it has. A leaf
   // shrinks when three quarters of it are free, to twice what it holds, so that
   // it does not grow again at once; one that drains in sequence will soon be gone
-  // and is let be. Looked at only when the slot was the last of its eight.
-  u32 class_when_cleared(u32 slot) const {
+  // and is let be.
+  u32 class_when_cleared() const {
     const u32 same = static_cast<u32>(size_class);
-    if ((present >> (slot & ~7u) & 0xff) != 0 || same < 2) return same;
-    const u32 left = pages();
-    if (left * 4 > capacity() || is_one_stretch()) return same;
-    u32 smaller = same;
-    while (smaller > 0 && kLeafCapacity[smaller - 1] >= left * 2) --smaller;
-    return smaller;
+    return count * 4u > capacity() || same < kSmallestShrunk ? same : smaller_class();
   }
 
-  // For validate(): each page of a mapped leaf has a word to itself, and no other word is taken.
-  bool map_is_right() const;
+  // For validate(): what is said twice agrees, no slot is there twice, and no two pages have one word.
+  bool is_sound() const;
 
  private:
+  static constexpr u32 kParts = kSlots / 64;
+  static constexpr u32 kSmallestShrunk = 3;  // below it there is next to nothing to be had
+  static constexpr u32 kNowhere = ~0u;
 
-  Map &map() { return *reinterpret_cast<Map *>(this + 1); }
-  const Map &map() const { return *reinterpret_cast<const Map *>(this + 1); }
-  const u64 *words() const {
-    const u64 *after_header = reinterpret_cast<const u64 *>(this + 1);
-    return mapped() ? after_header + sizeof(Map) / sizeof(u64) : after_header;
+  // A bit for each slot.
+  struct Bits {
+    u64 part[kParts];
+
+    bool has(u32 slot) const { return part[slot / 64] >> slot % 64 & 1; }
+    void set(u32 slot) { part[slot / 64] |= bit(slot); }
+    void clear(u32 slot) { part[slot / 64] &= ~bit(slot); }
+  };
+  // Where the words of a mapped leaf are.
+  struct Map {
+    u64 used[2];       // a bit for each word that some slot has
+    u8 place[kSlots];  // of the slots that hold a page
+  };
+  static constexpr u32 slot_words(u32 size_class) { return (kLeafCapacity[size_class] + 7u) / 8; }
+
+  static constexpr u64 bit(u32 slot) { return u64{1} << slot % 64; }
+
+  template <typename T>
+  const T *after_header(unsigned long offset = 0) const {
+    return reinterpret_cast<const T *>(reinterpret_cast<const u8 *>(this + 1) + offset);
   }
+  const Bits &present() const { return *after_header<Bits>(); }  // of all but listed ones, as is
+  const Bits &same_filled() const {                               // not kWhole
+    return *after_header<Bits>(bytes_of(static_cast<u32>(size_class)) - sizeof(Leaf) - sizeof(Bits));
+  }
+  const Map &map() const { return *after_header<Map>(sizeof(Bits)); }
+  const u8 *slots() const { return after_header<u8>(); }
+  const u64 *direct_words() const { return after_header<u64>(sizeof(Bits)); }
+  const u64 *words() const {
+    return listed() ? after_header<u64>() + slot_words(static_cast<u32>(size_class))
+                    : after_header<u64>(sizeof(Bits) + (mapped() ? sizeof(Map) : 0));
+  }
+  Bits &present() { return const_cast<Bits &>(static_cast<const Leaf *>(this)->present()); }
+  Bits &same_filled() { return const_cast<Bits &>(static_cast<const Leaf *>(this)->same_filled()); }
+  Map &map() { return const_cast<Map &>(static_cast<const Leaf *>(this)->map()); }
+  u8 *slots() { return const_cast<u8 *>(static_cast<const Leaf *>(this)->slots()); }
+  u64 *direct_words() { return const_cast<u64 *>(static_cast<const Leaf *>(this)->direct_words()); }
   u64 *words() { return const_cast<u64 *>(static_cast<const Leaf *>(this)->words()); }
 
-  u32 packed_place(u32 slot) const { return popcount(present & (bit(slot) - 1)); }
-  // Of a slot with a page, or one that room was made for.
-  const u64 *word(u32 slot) const {
-    return direct() ? direct_words() + slot : indirect_word(slot);
+  // Of a direct leaf.
+  bool has_room_for(u32 slot, bool is_same) const {
+    return size_class == kWhole ? !is_same : slot < capacity();
   }
-  const u64 *indirect_word(u32 slot) const;
-  u64 *word(u32 slot) { return const_cast<u64 *>(static_cast<const Leaf *>(this)->word(slot)); }
-  const u64 *direct_words() const { return reinterpret_cast<const u64 *>(this + 1); }
-  u64 *direct_words() { return reinterpret_cast<u64 *>(this + 1); }
+  // Of all but listed ones, as are the next three.
+  bool is_same_filled(u32 slot) const { return same_count && same_filled().has(slot); }
+  void set_bits(u32 slot, bool is_same) {
+    present().set(slot);
+    count++;
+    if (is_same) note_same_filled(slot, true);
+  }
+  void clear_bits(u32 slot, bool was_same) {
+    present().clear(slot);
+    count--;
+    if (was_same) note_same_filled(slot, false);
+  }
+  // It was not, or it was.
+  void note_same_filled(u32 slot, bool now) {
+    same_count = static_cast<u16>(now ? same_count + 1 : same_count - 1);
+    now ? same_filled().set(slot) : same_filled().clear(slot);
+  }
+  void note_listed(u32 place, bool before, bool now) {
+    same_count = static_cast<u16>(same_count + now - before);
+    same_listed = (same_listed & ~(1u << place)) | u32{now} << place;
+  }
 
-  void take_place(u32 slot);
-  // False: full.
-  bool insert_indirect(u32 slot, u64 value);
-  // Before the slot's bit is cleared.
-  void close_gap(u32 slot);
+  void prepare();
+  u32 place_in_list(u32 slot) const;
+  void remove_from_list(u32 place);
+  u32 free_place() const;
+  u32 lowest_slot() const;
+  u32 highest_slot() const;
+  u32 smaller_class() const;
+  bool read_indirect(u32 slot, Word *word) const;
+  bool take_indirect(u32 slot, Word *word);
+  Put put_indirect(u32 slot, Word word, Word *old);
 };
-static_assert(sizeof(Leaf) == 56 && Leaf::bytes_of(Leaf::kDirectClass) == 568);
-static_assert(Leaf::bytes_of(6) == 512);
+static_assert(sizeof(Leaf) == 48 && Leaf::bytes_of(0) == 64 && Leaf::bytes_of(Leaf::kWhole) == 2128);
 
 // The leaves of an object, oldest first, as a ring: a doubly linked list whose
 // ends are neighbours, so that one pointer reaches both.
@@ -244,7 +333,7 @@ struct Object {
   Pool *const pool;
   const Oid oid;
   u64 leaf_count : 63;
-  u64 fills_in_sequence : 1;  // a leaf of it has: one that begins at its first slot is made large at once
+  u64 fills_in_sequence : 1;  // a leaf of it has: one that begins at its first slot is made direct at once
   Leaves leaves;
 
   Object(Pool &of_pool, const Oid &its_oid)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-#include "engine.h"
-#include "same_filled.h"
+#include "page_operations.h"
 
 namespace tmem {
 
@@ -15,58 +14,22 @@ static Counter counter_of_failed_put(Outcome outcome) {
   }
 }
 
-// Gives back what the index no longer refers to.
-void Engine::free_word(const Word &word, Pool &pool) {
-  if (word.same_filled)
-    pool.counters.subtract(Counter::level_same_filled);
-  else
-    pam_ops_->free(pam_, word.value);
-}
-
-void Engine::free_words(const TakenLeaf &taken, Pool &pool) {
+void Engine::free_words(const TakenPages &taken, Pool &pool) {
   for (u32 i = 0; i < taken.count; ++i) free_word(taken.word(i), pool);
 }
 
-Outcome Engine::put(Pool &pool, const Oid &oid, Index index, const void *page) {
-  const PageIndex::Place place = index_.locate(pool, oid, index);
+// Of a leaf that was taken out; how many there were.
+u64 Engine::free_leaf_with_words(Leaf *leaf, Pool &pool) {
+  const u64 pages = leaf->pages();
+  leaf->each([&](u32, const Word &word) { free_word(word, pool); });
+  index_.free_leaf(leaf);
+  return pages;
+}
 
-  // The new copy is made first, with no lock held; the old one still answers.
-  Word word{0, false};
-  Outcome outcome = Outcome::kDone;
-  if (tunable(TMEM_TUNABLE_FROZEN)) {
-    outcome = Outcome::kRefusedFrozen;
-  } else if (pool.persistent() && tunable(TMEM_TUNABLE_SAME_FILLED) &&
-             is_same_filled(page, &word.value)) {
-    // In the index it is charged to no budget and cannot be evicted. The swap
-    // area bounds how many there are; of file pages there is no end, so
-    // those go to the PAM (the compressed store keeps eight bytes of them).
-    word.same_filled = true;
-  } else {
-    index_.prefetch(place);
-    const tmem_pam_page request{page, place.back().value, pool.client(), pool.persistent()};
-    outcome = outcome_of_create(pam_ops_->create(pam_, &request, &word.value));
-  }
-
+// It leaves nothing: the older page would be stale (clause 1).
+Outcome Engine::fail_put(Pool &pool, const Oid &oid, Index index, Outcome outcome) {
   Word old;
-  if (outcome == Outcome::kDone) {
-    // Raised before the page can be seen, so that whoever takes it at once finds it counted.
-    if (word.same_filled) pool.count(Counter::level_same_filled);
-    const PageIndex::Inserted inserted = index_.insert(place, word, &old);
-    if (inserted != PageIndex::Inserted::kNoMemory) {
-      pool.count(Counter::puts_stored);
-      if (word.same_filled) pool.count(Counter::puts_same_filled);
-      if (inserted == PageIndex::Inserted::kReplaced) {
-        pool.count(Counter::puts_replaced);
-        free_word(old, pool);
-      }
-      return Outcome::kDone;
-    }
-    free_word(word, pool);
-    outcome = Outcome::kNoMemory;
-  }
-
-  // A put that fails leaves nothing: the older page would be stale (clause 1).
-  if (index_.take(place, &old)) {
+  if (index_.take(index_.locate(pool, oid, index), &old)) {
     pool.count(Counter::puts_dropped);
     free_word(old, pool);
   }
@@ -84,54 +47,28 @@ Outcome Engine::put_nothing(Pool &pool, const Oid &oid, Index index) {
   return Outcome::kBadArgument;
 }
 
-Outcome Engine::get(Pool &pool, const Oid &oid, Index index, void *page) {
-  const PageIndex::Place place = index_.locate(pool, oid, index);
-  const bool exclusive = pool.exclusive();
-
-  Word word;
-  const auto hold = [this](const Word &found) {
-    if (!found.same_filled) pam_ops_->hold(pam_, found.value);
-  };
-  if (!(exclusive ? index_.take(place, &word) : index_.look_up(place, hold, &word))) {
-    pool.count(Counter::gets_missed);
-    return Outcome::kNotFound;
+// A page that was found, and is ours if the pool is an exclusive one, is a repeated word.
+Outcome Engine::serve_same_filled(Pool &pool, const Word &word, void *page) {
+  fill(page, word.value);
+  pool.count(Counter::gets_hit);
+  if (pool.exclusive()) {
+    pool.count(Counter::pages_taken);
+    free_word(word, pool);
   }
-
-  if (word.same_filled) {
-    fill(page, word.value);
-    pool.count(Counter::gets_hit);
-    if (exclusive) {
-      pool.count(Counter::pages_taken);
-      free_word(word, pool);
-    }
-    return Outcome::kDone;
-  }
-
-  // Ours by ownership or by the reference just taken: no lock is needed.
-  const bool served = pam_ops_->get_data(pam_, word.value, page) == TMEM_OK;
-  pool.count(served ? Counter::gets_hit : Counter::gets_corrupt);
-  if (exclusive)
-    pool.count(served ? Counter::pages_taken : Counter::pages_corrupt);
-  else if (!served && !pool.persistent() &&
-           index_.take_if(place.back(), Pampd{word.value}, Counter::pages_corrupt))
-    pam_ops_->free(pam_, word.value);
-  if (exclusive)
-    pam_ops_->free(pam_, word.value);
-  else
-    pam_ops_->release(pam_, word.value);
-  return served ? Outcome::kDone : Outcome::kCorrupt;
+  return Outcome::kDone;
 }
 
-Outcome Engine::flush_page(Pool &pool, const Oid &oid, Index index) {
-  Word word;
-  if (!index_.take(index_.locate(pool, oid, index), &word)) {
-    pool.count(Counter::flushes_missed);
-    return Outcome::kNotFound;
+// Of a page that was found; it is still held, or ours.
+Outcome Engine::drop_corrupt(Pool &pool, BackReference back, Pampd pampd) {
+  pool.count(Counter::gets_corrupt);
+  if (pool.exclusive()) {
+    pool.count(Counter::pages_corrupt);
+    pam_ops_->free(pam_, pampd.value);
+    return Outcome::kCorrupt;
   }
-  pool.count(Counter::flushes_found);
-  pool.count(Counter::pages_flushed);
-  free_word(word, pool);
-  return Outcome::kDone;
+  if (!pool.persistent() && index_.take_if(back, pampd, Counter::pages_corrupt)) pam_ops_->free(pam_, pampd.value);
+  pam_ops_->release(pam_, pampd.value);
+  return Outcome::kCorrupt;
 }
 
 // Leaf by leaf of the range, whether it is there or not; gives up once the
@@ -159,12 +96,19 @@ Outcome Engine::flush_range(Pool &pool, const Oid &oid, Index first, Index last)
     if (done % kLeavesBetweenLooks == 0 && last_base - first_base > 1 &&
         !index_.has_object(key, &leaves, &oldest))
       break;
-    TakenLeaf taken;
-    const bool gone =
-        index_.take_slots(key, base, base == first_base ? static_cast<u32>(first.value) & slot_mask : 0,
-                          base == last_base ? static_cast<u32>(last.value) & slot_mask : slot_mask, taken);
-    free_words(taken, pool);
-    pages += taken.count;
+    bool gone = false;
+    const u32 last_slot = base == last_base ? static_cast<u32>(last.value) & slot_mask : slot_mask;
+    u32 slot = base == first_base ? static_cast<u32>(first.value) & slot_mask : 0;
+    if (slot == 0 && last_slot == slot_mask) {
+      if (Leaf *leaf = index_.take_leaf(key, base, &gone)) pages += free_leaf_with_words(leaf, pool);
+      slot = Leaf::kSlots;
+    }
+    while (slot <= last_slot) {
+      TakenPages taken;
+      slot = index_.take_slots(key, base, slot, last_slot, taken, &gone);
+      free_words(taken, pool);
+      pages += taken.count;
+    }
     if (gone || base == last_base) break;
   }
   pool.count(pages ? Counter::flushes_found : Counter::flushes_missed);
@@ -181,10 +125,7 @@ u64 Engine::flush_object_counted(Pool &pool, const Oid &oid, Breathe breathe) {
   for (u64 done = 0; !gone && index_.has_object(key, &leaves, &base); ++done) {
     if (done == 0) quota = leaves;
     if (done == quota) break;
-    TakenLeaf taken;
-    gone = index_.take_slots(key, base, 0, Leaf::kSlots - 1, taken);
-    free_words(taken, pool);
-    pages += taken.count;
+    if (Leaf *leaf = index_.take_leaf(key, base, &gone)) pages += free_leaf_with_words(leaf, pool);
     if (breathe == Breathe::kBetweenLeaves) host_.breathe();
   }
   pool.count(Counter::pages_flushed, pages);

@@ -26,11 +26,10 @@ static int validate_chain(Link<T> link, u64 number, u32 head, SpotOf spot_of) {
 
 int PageIndex::validate_leaf(const Leaf &leaf) const {
   if (leaf.empty()) return 1;  // a leaf without a page
-  if (leaf.same_filled & ~leaf.present) return 2;
   if (!leaf.object || leaf.object->pool->closed()) return 3;
   if (!leaf.neighbours.older || !leaf.neighbours.younger) return 4;
   if (leaf.size_class >= kLeafClasses || leaf.pages() > leaf.capacity()) return 9;
-  if (!leaf.map_is_right()) return 13;
+  if (!leaf.is_sound()) return 13;
   for (Link<Leaf> link = leaf.next; link; link = link.item()->next)
     if (link.item()->object == leaf.object && link.item()->base == leaf.base) return 6;
   return 0;

@@ -8,6 +8,7 @@
 #include <new>
 #include <optional>
 #include <random>
+#include <set>
 #include <vector>
 
 #include "engine/leaf.h"
@@ -53,23 +54,58 @@ using Pages = std::map<u32, Word>;
 void expect_same(const Leaf &leaf, const Pages &pages) {
   ASSERT_EQ(leaf.pages(), pages.size());
   ASSERT_EQ(leaf.empty(), pages.empty());
+  ASSERT_TRUE(leaf.is_sound());
   for (u32 slot = 0; slot < Leaf::kSlots; ++slot) {
     const auto page = pages.find(slot);
-    ASSERT_EQ(leaf.has(slot), page != pages.end()) << slot;
+    Word word{1, true};
+    ASSERT_EQ(leaf.read(slot, &word), page != pages.end()) << slot;
     if (page == pages.end()) continue;
-    ASSERT_EQ(leaf.at(slot).value, page->second.value) << slot;
-    ASSERT_EQ(leaf.at(slot).same_filled, page->second.same_filled) << slot;
+    ASSERT_EQ(word.value, page->second.value) << slot;
+    ASSERT_EQ(word.same_filled, page->second.same_filled) << slot;
   }
+  size_t visited = 0;
+  leaf.each([&](u32 slot, const Word &word) {
+    visited++;
+    const auto page = pages.find(slot);
+    ASSERT_NE(page, pages.end()) << slot;
+    ASSERT_EQ(word.value, page->second.value) << slot;
+    ASSERT_EQ(word.same_filled, page->second.same_filled) << slot;
+  });
+  ASSERT_EQ(visited, pages.size());
 }
 
-void insert(Leaf &leaf, Pages &pages, u32 slot, Word word) {
-  static_cast<void>(leaf.insert(slot, word));
+// Whether a leaf of this class with such pages has room for the word.
+bool has_room(u32 size_class, const Pages &pages, u32 slot, Word word) {
+  if (size_class == Leaf::kWhole) return !word.same_filled;
+  if (size_class > Leaf::kMapped) return slot < kLeafCapacity[size_class];
+  return pages.contains(slot) || pages.size() < kLeafCapacity[size_class];
+}
+
+// Puts the word into both, if there is room; what the leaf says of it must be true.
+void put(Leaf &leaf, Pages &pages, u32 slot, Word word) {
+  const auto page = pages.find(slot);
+  Word old{1, true};
+  const Leaf::Put put = leaf.put(slot, word, &old);
+  if (!has_room(static_cast<u32>(leaf.size_class), pages, slot, word)) {
+    ASSERT_EQ(put, Leaf::Put::kNoRoom) << slot;
+    return;
+  }
+  ASSERT_EQ(put, page == pages.end() ? Leaf::Put::kAdded : Leaf::Put::kReplaced) << slot;
+  if (page != pages.end()) {
+    ASSERT_EQ(old.value, page->second.value) << slot;
+    ASSERT_EQ(old.same_filled, page->second.same_filled) << slot;
+  }
   pages[slot] = word;
 }
 
-// The class to shrink to, or the one it has.
-u32 class_of(tmem::Maybe<u32> smaller, const Leaf &leaf) {
-  return smaller ? *smaller : static_cast<u32>(leaf.size_class);
+void take(Leaf &leaf, Pages &pages, u32 slot) {
+  const auto page = pages.find(slot);
+  Word word{1, true};
+  ASSERT_EQ(leaf.take(slot, &word), page != pages.end()) << slot;
+  if (page == pages.end()) return;
+  ASSERT_EQ(word.value, page->second.value) << slot;
+  ASSERT_EQ(word.same_filled, page->second.same_filled) << slot;
+  pages.erase(page);
 }
 
 class LeafTest : public testing::TestWithParam<u32> {
@@ -96,24 +132,47 @@ TEST_P(LeafTest, AgreesWithAMap) {
   for (u32 round = 0; round < 20; ++round) {
     OwnedLeaf leaf(size_class);
     Pages pages;
-    for (u32 step = 0; step < 400; ++step) {
-      const u32 slot = below(Leaf::kSlots);
+    // Of few slots or of many, so that those that are there are met.
+    const u32 slots = round % 2 ? Leaf::kSlots : std::min<u32>(Leaf::kSlots, kLeafCapacity[size_class] + 2u);
+    for (u32 step = 0; step < 800; ++step) {
+      const u32 slot = below(slots);
       // It grows in one half of the rounds' steps and drains in the other.
-      const bool grows = below(8) < (step / 50 % 2 ? 2u : 6u);
-      if (pages.contains(slot) && !grows) {
-        leaf->clear(slot);
-        pages.erase(slot);
-      } else if (pages.contains(slot)) {
-        const Word word = any_word();
-        leaf->replace(slot, word);
-        pages[slot] = word;
-      } else if (grows && !leaf->full()) {
-        insert(*leaf, pages, slot, any_word());
+      if (below(8) < (step / 200 % 2 ? 2u : 6u)) {
+        put(*leaf, pages, slot, any_word());
+      } else {
+        take(*leaf, pages, slot);
       }
-      ASSERT_EQ(leaf->full(), pages.size() == kLeafCapacity[size_class] && size_class != Leaf::kDirectClass);
-      expect_same(*leaf, pages);
+      if (step % 4 == 0) expect_same(*leaf, pages);
       if (HasFatalFailure()) return;
     }
+  }
+}
+
+// All that a range has, in any number of steps, and nothing else.
+TEST_P(LeafTest, RangeIsTakenOut) {
+  for (u32 round = 0; round < 60; ++round) {
+    OwnedLeaf leaf(GetParam());
+    Pages pages;
+    for (const u32 slot : any_slots(1 + below(Leaf::kSlots))) put(*leaf, pages, slot, any_word());
+    const u32 first = below(Leaf::kSlots), last = first + below(Leaf::kSlots - first);
+    const u32 most = leaf->listed() ? Leaf::kSlots : 1 + below(80);
+    std::multiset<u64> expected, taken;
+    for (auto page = pages.lower_bound(first); page != pages.end() && page->first <= last;) {
+      expected.insert(page->second.value);
+      page = pages.erase(page);
+    }
+    for (u32 slot = first; slot <= last;) {
+      u32 step = 0;
+      slot = leaf->take_range(slot, last, most, [&](Word word) {
+        taken.insert(word.value);
+        step++;
+      });
+      ASSERT_LE(step, most);
+      ASSERT_TRUE(step > 0 || slot == last + 1);
+    }
+    ASSERT_EQ(taken, expected);
+    expect_same(*leaf, pages);
+    if (HasFatalFailure()) return;
   }
 }
 
@@ -122,21 +181,25 @@ TEST_P(LeafTest, CopyKeepsEveryWord) {
   const u32 from = GetParam();
   for (u32 to = 0; to < kLeafClasses; ++to) {
     if (to == from) continue;
-    for (u32 count = 0; count <= std::min(kLeafCapacity[from], kLeafCapacity[to]); ++count) {
+    for (u32 count = 0; count <= std::min(kLeafCapacity[from], kLeafCapacity[to]); count += 1 + count / 32) {
       OwnedLeaf old(from), leaf(to);
       Pages pages;
-      for (const u32 slot : any_slots(count)) insert(*old, pages, slot, any_word());
+      // Of the slots and the words that both can have.
+      const bool no_same = from == Leaf::kWhole || to == Leaf::kWhole || below(2);
+      for (const u32 slot : any_slots(Leaf::kSlots)) {
+        if (pages.size() == count) break;
+        Word word = any_word();
+        if (no_same) word.same_filled = false;
+        if (to > Leaf::kMapped && !has_room(to, pages, slot, word)) continue;
+        put(*old, pages, slot, word);
+      }
       leaf->copy_pages(*old);
       expect_same(*leaf, pages);
       expect_same(*old, pages);
       // The copy is a leaf like any other.
-      if (count) {
-        leaf->clear(pages.begin()->first);
-        pages.erase(pages.begin());
-        expect_same(*leaf, pages);
-      }
-      for (u32 slot = 0; slot < Leaf::kSlots && !leaf->full(); ++slot)
-        if (!leaf->has(slot)) insert(*leaf, pages, slot, any_word());
+      if (!pages.empty()) take(*leaf, pages, pages.begin()->first);
+      expect_same(*leaf, pages);
+      for (u32 slot = 0; slot < Leaf::kSlots; ++slot) put(*leaf, pages, slot, any_word());
       expect_same(*leaf, pages);
       ASSERT_FALSE(HasFatalFailure()) << from << " to " << to << ", " << count << " pages";
     }
@@ -159,27 +222,32 @@ TEST_P(LeafLifeTest, GrowsAndShrinks) {
       expect_same(**leaf, pages);
     };
     u32 largest = 0, shrunk = 0;
-    for (const u32 slot : any_slots(Leaf::kSlots)) {
-      if ((*leaf)->full()) {
-        const u32 larger = (*leaf)->class_when_full();
-        ASSERT_GT(larger, (*leaf)->size_class);
-        ASSERT_LT(larger, kLeafClasses);
-        change_class(larger);
-      }
-      insert(**leaf, pages, slot, any_word());
-      largest = std::max(largest, static_cast<u32>((*leaf)->size_class));
-    }
-    EXPECT_EQ(largest, Leaf::kDirectClass);
+    // Files have no same-filled pages here, and some begin at the front.
+    const bool file = round % 3 == 0, front = round % 4 == 0;
     std::vector<u32> order(Leaf::kSlots);
     for (u32 i = 0; i < Leaf::kSlots; ++i) order[i] = i;
+    for (const u32 slot : front ? order : any_slots(Leaf::kSlots)) {
+      Word word = any_word();
+      if (file) word.same_filled = false;
+      if (!has_room(static_cast<u32>((*leaf)->size_class), pages, slot, word)) {
+        const u32 larger = (*leaf)->class_when_full(slot, word.same_filled);
+        ASSERT_NE(larger, (*leaf)->size_class);
+        ASSERT_LT(larger, kLeafClasses);
+        change_class(larger);
+        ASSERT_TRUE(has_room(larger, pages, slot, word)) << larger << ", " << pages.size() << " pages";
+      }
+      put(**leaf, pages, slot, word);
+      largest = std::max(largest, static_cast<u32>((*leaf)->size_class));
+    }
+    EXPECT_EQ(largest, file ? Leaf::kWhole : Leaf::kWholeSame);
     // Odd rounds drain from front to back.
     if (round % 2 == 0) std::shuffle(order.begin(), order.end(), random_);
     for (const u32 slot : order) {
-      (*leaf)->clear(slot);
-      pages.erase(slot);
-      const u32 smaller = class_of((*leaf)->class_when_cleared(slot), **leaf);
+      take(**leaf, pages, slot);
+      const u32 smaller = (*leaf)->class_when_cleared();
       ASSERT_LE(smaller, (*leaf)->size_class);
       if (smaller == (*leaf)->size_class || pages.empty()) continue;
+      ASSERT_LT(Leaf::bytes_of(smaller), Leaf::bytes_of(static_cast<u32>((*leaf)->size_class)));
       ++shrunk;
       // Room for as much again: the next page does not make it grow.
       ASSERT_GE(kLeafCapacity[smaller], 2 * pages.size());
@@ -196,20 +264,23 @@ TEST_P(LeafLifeTest, GrowsAndShrinks) {
 INSTANTIATE_TEST_SUITE_P(once, LeafLifeTest, testing::Values(0u));
 
 TEST(LeafShapeTest, OneStretch) {
-  OwnedLeaf leaf(Leaf::kDirectClass);
   const Word word{1, false};
-  for (u32 first = 0; first < Leaf::kSlots; ++first)
-    for (u32 end = first + 1; end <= Leaf::kSlots; ++end) {
-      for (u32 slot = first; slot < end; ++slot) static_cast<void>(leaf->insert(slot, word));
-      EXPECT_TRUE(leaf->is_one_stretch()) << first << " to " << end;
-      if (end - first > 2) {
-        const u32 middle = (first + end) / 2;
-        leaf->clear(middle);
-        EXPECT_FALSE(leaf->is_one_stretch()) << first << " to " << end << " without " << middle;
-        static_cast<void>(leaf->insert(middle, word));
+  for (const u32 size_class : {u32{Leaf::kListedLargest}, u32{Leaf::kMapped}, u32{Leaf::kWhole}}) {
+    OwnedLeaf leaf(size_class);
+    Pages pages;
+    for (u32 first = 0; first < Leaf::kSlots; first += 1 + first % 5)
+      for (u32 end = first + 1; end <= std::min(Leaf::kSlots, first + kLeafCapacity[size_class]); end += 1 + end % 7) {
+        for (u32 slot = first; slot < end; ++slot) put(*leaf, pages, slot, word);
+        EXPECT_TRUE(leaf->is_one_stretch()) << first << " to " << end;
+        if (end - first > 2) {
+          const u32 middle = (first + end) / 2;
+          take(*leaf, pages, middle);
+          EXPECT_FALSE(leaf->is_one_stretch()) << first << " to " << end << " without " << middle;
+          put(*leaf, pages, middle, word);
+        }
+        for (u32 slot = first; slot < end; ++slot) take(*leaf, pages, slot);
       }
-      for (u32 slot = first; slot < end; ++slot) leaf->clear(slot);
-    }
+  }
 }
 
 // ---- Link

@@ -43,7 +43,7 @@ SCENARIO(destroy_frees_every_page)
 		pool = new_pool(env, pool_flavours[flavour]);
 		for (i = 0; i < 1500; i++)
 			/* Many objects, or one large one. */
-			EXPECT_EQUAL(env, put_data(env, pool, flavour % 2 ? 3 : i % 97, i * 5ULL,
+			EXPECT_EQUAL(env, put_data(env, pool, flavour % 2 ? 3 : i % 97, i * 17ULL,
 						   i % 3 ? CONTENT_PATTERN : CONTENT_SAME_FILLED, i),
 				     TMEM_OK);
 		tmem_host_stats(env->host, &before);
