@@ -153,12 +153,21 @@ int tmem_flush_page(tmem_client *client, int pool, const tmem_oid *oid, unsigned
   });
 }
 
+static int flush_range(tmem_client *client, int pool, const tmem_oid *oid, unsigned long long first,
+                       unsigned long long last, Engine::Breathe breathe) {
+  return in_pool(client, pool, oid, [&](Engine &engine, tmem::Pool &entered) {
+    return engine.flush_range(entered, oid_of(oid), tmem::Index{first}, tmem::Index{last}, breathe);
+  });
+}
+
 int tmem_flush_range(tmem_client *client, int pool, const tmem_oid *oid, unsigned long long first,
                      unsigned long long last) {
-  return in_pool(client, pool, oid, [&](Engine &engine, tmem::Pool &entered) {
-    return engine.flush_range(entered, oid_of(oid), tmem::Index{first},
-                              tmem::Index{last});
-  });
+  return flush_range(client, pool, oid, first, last, Engine::Breathe::kNever);
+}
+
+int tmem_flush_range_slowly(tmem_client *client, int pool, const tmem_oid *oid,
+                            unsigned long long first, unsigned long long last) {
+  return flush_range(client, pool, oid, first, last, Engine::Breathe::kBetweenLeaves);
 }
 
 int tmem_flush_object(tmem_client *client, int pool, const tmem_oid *oid) {

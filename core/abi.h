@@ -20,7 +20,7 @@
  * another age is refused. The C side checks each size and offset at build
  * time (glue/abi_check.c).
  *
- * Contexts. The four page operations (put, get, flush page, flush object) and
+ * Contexts. The page operations (put, get, flush page, range and object) and
  * the statistics may be called with interrupts on or off, under any lock of
  * the caller, from process or interrupt context (not NMI), and never sleep.
  * All else (registration, clients, new pool, destroy pool) is for process
@@ -446,13 +446,19 @@ int tmem_flush_page(struct tmem_client *client, int pool, const struct tmem_oid 
 
 /*
  * Removes the pages from index @first to @last, both included (none if @last
- * is smaller); costs a lock for each 64 indices in between, stored or not, as
- * long as the object has any page. From an ephemeral pool it may remove the
- * whole object if the range is much wider: more than 2^20 indices, and 256 for
- * each page stored. Counts as one flush. Results as tmem_flush_page.
+ * is smaller; 0 to ~0ULL is the whole object). Counts as one flush. Always
+ * ends: up to 2^20 indices cost a lock for each 64, stored or not, as long as
+ * the object has any page. A wider range that is not the whole object: from an
+ * ephemeral pool the whole object may go with it, and does if the range has
+ * more than 1024 indices for each 64 of which one is stored; in a persistent
+ * pool, where no other page may go, it is TMEM_BAD_ARGUMENT and nothing is removed.
+ * Results as tmem_flush_page.
  */
 int tmem_flush_range(struct tmem_client *client, int pool, const struct tmem_oid *oid,
 		     unsigned long long first, unsigned long long last);
+/* The same, letting others run in between. Process context, may sleep. */
+int tmem_flush_range_slowly(struct tmem_client *client, int pool, const struct tmem_oid *oid,
+			    unsigned long long first, unsigned long long last);
 
 /*
  * Removes every page of the object that was there when the call began; takes

@@ -53,6 +53,7 @@ EXPORT_SYMBOL_GPL(tmem_put);
 EXPORT_SYMBOL_GPL(tmem_get);
 EXPORT_SYMBOL_GPL(tmem_flush_page);
 EXPORT_SYMBOL_GPL(tmem_flush_range);
+EXPORT_SYMBOL_GPL(tmem_flush_range_slowly);
 EXPORT_SYMBOL_GPL(tmem_flush_object);
 
 /* Memory pressure */

@@ -66,6 +66,16 @@ static inline int tmem_hook_flush_range(struct tmem_client *client, int pool,
 	return result;
 }
 
+static inline int tmem_hook_flush_range_slowly(struct tmem_client *client, int pool,
+					       const struct tmem_oid *oid,
+					       unsigned long long first, unsigned long long last)
+{
+	const int result = tmem_flush_range_slowly(client, pool, oid, first, last);
+
+	trace_tmem_flush(pool, oid, first, last, result);
+	return result;
+}
+
 static inline int tmem_hook_flush_object(struct tmem_client *client, int pool,
 					 const struct tmem_oid *oid)
 {

@@ -39,13 +39,16 @@ class Engine {
   Outcome set_tunable(u32 tunable, u64 value);
   u64 tunable(u32 which) const { return tunables_[which].load_relaxed(); }
 
-  // ---- Page operations. Any context, never sleep.
+  // Whether an operation lets others run between its steps; then it is for process context.
+  enum class Breathe { kNever, kBetweenLeaves };
+
+  // ---- Page operations. Any context, never sleep unless asked to breathe.
   Outcome put(Pool &pool, const Oid &oid, Index index, const void *page);
   // A put whose page is missing: it still leaves nothing under the handle.
   Outcome put_nothing(Pool &pool, const Oid &oid, Index index);
   Outcome get(Pool &pool, const Oid &oid, Index index, void *page);
   Outcome flush_page(Pool &pool, const Oid &oid, Index index);
-  Outcome flush_range(Pool &pool, const Oid &oid, Index first, Index last);
+  Outcome flush_range(Pool &pool, const Oid &oid, Index first, Index last, Breathe breathe);
   Outcome flush_object(Pool &pool, const Oid &oid);
   // Finds and enters the pool, or counts why not.
   Outcome enter(const Client &client, int id, Pool **pool) {
@@ -85,8 +88,8 @@ class Engine {
   bool is_accounted_to(u32 client) const TMEM_REQUIRES(control_lock_);
   void apply_limit();
   void flush_pool(Pool &pool);
-  enum class Breathe { kNever, kBetweenLeaves };
   u64 flush_object_counted(Pool &pool, const Oid &oid, Breathe breathe);
+  u64 flush_range_counted(Pool &pool, const Oid &oid, Index first, Index last, Breathe breathe);
   void free_words(const TakenPages &taken, Pool &pool);
   u64 free_leaf_with_words(Leaf *leaf, Pool &pool);
   void free_word(const Word &word, Pool &pool);

@@ -71,31 +71,51 @@ Outcome Engine::drop_corrupt(Pool &pool, BackReference back, Pampd pampd) {
   return Outcome::kCorrupt;
 }
 
-// Leaf by leaf of the range, whether it is there or not; gives up once the
-// object is gone, which is looked at now and then. The leaves of an object are
-// in no order, so a range much wider than the object cannot be walked by what
-// is there; ephemeral pages may go at any time, and there the whole object goes.
-Outcome Engine::flush_range(Pool &pool, const Oid &oid, Index first, Index last) {
+// The leaves of an object are in no order, so a range is walked leaf by leaf
+// whether they are there or not, and one that is much wider than the object
+// cannot be: ephemeral pages may go at any time, so there the whole object
+// goes; persistent ones may not, so there it is refused.
+static constexpr u64 kIndicesWalked = 1ull << 20;  // a few ms
+static constexpr u64 kLeavesWalkedPerLeaf = 16;
+
+Outcome Engine::flush_range(Pool &pool, const Oid &oid, Index first, Index last, Breathe breathe) {
+  u64 pages = 0;
+  if (first.value == 0 && last.value == ~0ull) {
+    pages = flush_object_counted(pool, oid, breathe);
+  } else if (first.value <= last.value) {
+    if (pool.persistent() && last.value - first.value >= kIndicesWalked) {
+      count_bad_argument();
+      return Outcome::kBadArgument;
+    }
+    pages = flush_range_counted(pool, oid, first, last, breathe);
+  }
+  pool.count(pages ? Counter::flushes_found : Counter::flushes_missed);
+  return pages ? Outcome::kDone : Outcome::kNotFound;
+}
+
+// Looks now and then what there is of the object. Gives up once it is gone.
+// The first look decides how far this goes at most: what is left of the range is
+// then walked, or not much wider than the object was.
+u64 Engine::flush_range_counted(Pool &pool, const Oid &oid, Index first, Index last,
+                                Breathe breathe) {
   constexpr u64 kLeavesBetweenLooks = 64;
-  constexpr u64 kLeavesWalked = 16384;  // a few ms
-  constexpr u64 kLeavesWalkedPerLeaf = 16;
   const u64 first_base = first.value >> Leaf::kSlotBits;
   const u64 last_base = last.value >> Leaf::kSlotBits;
   const u32 slot_mask = Leaf::kSlots - 1;
   const ObjectKey key = index_.key(pool, oid);
-  u64 pages = 0, leaves, oldest;
-  if (first.value <= last.value && last_base - first_base > kLeavesWalked && !pool.persistent() &&
-      index_.has_object(key, &leaves, &oldest) &&
-      last_base - first_base > leaves * kLeavesWalkedPerLeaf) {
-    pages = flush_object_counted(pool, oid, Breathe::kNever);
-    pool.count(pages ? Counter::flushes_found : Counter::flushes_missed);
-    return pages ? Outcome::kDone : Outcome::kNotFound;
-  }
-  for (u64 base = first_base; first.value <= last.value; ++base) {
-    const u64 done = base - first_base;
-    if (done % kLeavesBetweenLooks == 0 && last_base - first_base > 1 &&
-        !index_.has_object(key, &leaves, &oldest))
-      break;
+  const bool wide = last.value - first.value >= kIndicesWalked;
+  u64 pages = 0;
+  for (u64 base = first_base;; ++base) {
+    if ((base - first_base) % kLeavesBetweenLooks == 0 && last_base - first_base > 1) {
+      u64 leaves, oldest;
+      if (!index_.has_object(key, &leaves, &oldest)) break;
+      if (wide && last_base - base > leaves * kLeavesWalkedPerLeaf &&
+          last_base - base > kIndicesWalked >> Leaf::kSlotBits) {
+        pool.count(Counter::pages_flushed, pages);
+        return pages + flush_object_counted(pool, oid, breathe);
+      }
+      if (breathe == Breathe::kBetweenLeaves) host_.breathe();
+    }
     bool gone = false;
     const u32 last_slot = base == last_base ? static_cast<u32>(last.value) & slot_mask : slot_mask;
     u32 slot = base == first_base ? static_cast<u32>(first.value) & slot_mask : 0;
@@ -111,9 +131,8 @@ Outcome Engine::flush_range(Pool &pool, const Oid &oid, Index first, Index last)
     }
     if (gone || base == last_base) break;
   }
-  pool.count(pages ? Counter::flushes_found : Counter::flushes_missed);
   pool.count(Counter::pages_flushed, pages);
-  return pages ? Outcome::kDone : Outcome::kNotFound;
+  return pages;
 }
 
 // Takes the object out leaf by leaf, oldest first, as many as it had at the

@@ -57,6 +57,8 @@ TEST_F(ArgumentTest, RandomArgumentsDoNoHarm) {
         const unsigned long long first = odd_number();
         const unsigned long long more = choices_.below(100);
         tmem_flush_range(client, id, oid_or_null, first, first + more < first ? first : first + more);
+        tmem_flush_range(client, id, oid_or_null, first, odd_number());
+        tmem_flush_range_slowly(client, id, oid_or_null, odd_number(), odd_number());
         tmem_flush_object(client, id, oid_or_null);
         break;
       }

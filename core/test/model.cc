@@ -304,12 +304,17 @@ void Model::flush_range() {
   // Sometimes none, at the end of the index space to its end, and now and then too much to walk.
   const unsigned int more = choices_.below(40);
   unsigned long long last = more ? std::max(first, first + more - 1) : first - (first != 0);
-  if (!pool.persistent() && choices_.below(8) == 0) last = ~0ULL;
-  const int result =
-      tmem_flush_range(clients_[name->client].client, name->id, &kOids[key.oid], first, last);
+  if (choices_.below(8) == 0) last = ~0ULL;
+  const auto flush = choices_.below(2) ? tmem_flush_range : tmem_flush_range_slowly;
+  const int result = flush(clients_[name->client].client, name->id, &kOids[key.oid], first, last);
   note(format("flush range pool %x flags %u oid %u %llx to %llx: %s", name->id, pool.flags, key.oid,
               first, last, name_of(result)));
-  const bool walked = last < first || (last - first) >> 4 < 65536;
+  const bool walked = last < first || last - first < 1ULL << 20;
+  const bool whole = first == 0 && last == ~0ULL;
+  if (pool.persistent() && !walked && !whole) {
+    expect(result == TMEM_BAD_ARGUMENT, "a persistent range that cannot be walked is refused");
+    return;
+  }
   const u64 known = std::erase_if(pool.pages, [&](const auto &page) {
     if (!walked && page.first.oid == key.oid) return true;  // may be gone
     const u64 index = kIndexes[page.first.index];

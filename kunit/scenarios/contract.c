@@ -500,6 +500,69 @@ SCENARIO(flush_range_removes_the_range)
 	engine_stop(env);
 }
 
+typedef int (*range_flusher)(struct tmem_client *client, int pool, const struct tmem_oid *oid,
+			     unsigned long long first, unsigned long long last);
+
+/*
+ * However wide the range, the flush ends: a step for each 64 indices of it would
+ * be 2^45 of them and more. Of a persistent pool, all is flushed, or a range that can be walked.
+ */
+SCENARIO(flush_range_of_any_width)
+{
+	static const range_flusher flushers[] = { tmem_flush_range, tmem_flush_range_slowly };
+	const unsigned long long far = 1ULL << 51, walked = 1ULL << 20;
+	const struct tmem_oid oid = oid_of(1);
+	struct tmem_host_stats before, after;
+	unsigned int flavour, f;
+
+	if (!engine_start(env, NULL, 0))
+		return;
+	for (flavour = 0; flavour < POOL_FLAVOURS; flavour++) {
+		const int persistent = (pool_flavours[flavour] & TMEM_POOL_PERSISTENT) != 0;
+		const int pool = new_pool(env, pool_flavours[flavour]);
+
+		for (f = 0; f < sizeof(flushers) / sizeof(flushers[0]); f++) {
+			const range_flusher flush = flushers[f];
+
+			EXPECT_EQUAL(env, put_data(env, pool, 1, 0, CONTENT_PATTERN, 1), TMEM_OK);
+			EXPECT_EQUAL(env, put_data(env, pool, 1, far, CONTENT_PATTERN, 2), TMEM_OK);
+			EXPECT_EQUAL(env, put_data(env, pool, 2, far, CONTENT_PATTERN, 3), TMEM_OK);
+			/* The widest that is always walked: exact. */
+			EXPECT_EQUAL(env, flush(env->client, pool, &oid, 1, walked), TMEM_NOT_FOUND);
+			EXPECT_EQUAL(env, flush(env->client, pool, &oid, far - walked + 1, far), TMEM_OK);
+			EXPECT_EQUAL(env, get_data(env, pool, 1, far, CONTENT_PATTERN, 2), TMEM_NOT_FOUND);
+			EXPECT_EQUAL(env, put_data(env, pool, 1, far, CONTENT_PATTERN, 2), TMEM_OK);
+			tmem_host_stats(env->host, &before);
+			EXPECT_EQUAL(env, flush(env->client, pool, &oid, 1, ~0ULL),
+				     persistent ? TMEM_BAD_ARGUMENT : TMEM_OK);
+			EXPECT_EQUAL(env, flush(env->client, pool, &oid, 1, walked + 1),
+				     persistent ? TMEM_BAD_ARGUMENT : TMEM_NOT_FOUND);
+			tmem_host_stats(env->host, &after);
+			EXPECT_EQUAL(env, after.bad_arguments - before.bad_arguments, persistent ? 2 : 0);
+			EXPECT_EQUAL(env, after.pages.flushes - before.pages.flushes, persistent ? 0 : 2);
+			if (persistent) {
+				EXPECT_EQUAL(env, get_data(env, pool, 1, 0, CONTENT_PATTERN, 1), TMEM_OK);
+				EXPECT_EQUAL(env, get_data(env, pool, 1, far, CONTENT_PATTERN, 2), TMEM_OK);
+			} else {
+				EXPECT_EQUAL(env, get_data(env, pool, 1, far, CONTENT_PATTERN, 2),
+					     TMEM_NOT_FOUND);
+			}
+			/* Everything: of either kind of pool. */
+			EXPECT_EQUAL(env, put_data(env, pool, 1, 5, CONTENT_PATTERN, 4), TMEM_OK);
+			EXPECT_EQUAL(env, put_data(env, pool, 1, far, CONTENT_PATTERN, 2), TMEM_OK);
+			EXPECT_EQUAL(env, flush(env->client, pool, &oid, 0, ~0ULL), TMEM_OK);
+			EXPECT_EQUAL(env, get_data(env, pool, 1, 5, CONTENT_PATTERN, 4), TMEM_NOT_FOUND);
+			EXPECT_EQUAL(env, get_data(env, pool, 1, far, CONTENT_PATTERN, 2), TMEM_NOT_FOUND);
+			EXPECT_EQUAL(env, flush(env->client, pool, &oid, 0, ~0ULL), TMEM_NOT_FOUND);
+			ENGINE_CHECK(env);
+			EXPECT_EQUAL(env, get_data(env, pool, 2, far, CONTENT_PATTERN, 3), TMEM_OK);
+			flush_object(env, pool, 2);
+		}
+		EXPECT_EQUAL(env, tmem_destroy_pool(env->client, pool), TMEM_OK);
+	}
+	engine_stop(env);
+}
+
 /* Thousands of leaves of one object go, and the object can be used at once. */
 SCENARIO(flush_object_of_a_huge_object)
 {

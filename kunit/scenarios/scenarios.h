@@ -58,6 +58,7 @@ extern "C" {
 	X(corrupt_bit_is_found)                                                                    \
 	X(flush_removes_one_page)                                                                  \
 	X(flush_range_removes_the_range)                                                           \
+	X(flush_range_of_any_width)                                                                \
 	X(flush_object_removes_one_object)                                                         \
 	X(flush_object_of_a_huge_object)                                                           \
 	X(every_bit_of_an_oid_counts)                                                              \
