@@ -186,13 +186,14 @@ void tmem_cached_file_flush(struct tmem_cached_file *file, pgoff_t first, pgoff_
 		tmem_hook_flush_range(client_of_files, file->pool, &file->oid, first, last);
 }
 
-#define PAGES_AT_ONCE (1UL << 16)
-
 /**
  * tmem_cached_file_flush_slowly - remove the pages of a range, and let others run in between
  * @file: their file; cannot be forgotten meanwhile
  * @first: first index
  * @last: last index; may be far beyond the end of the file
+ *
+ * One call of the core, however wide the range: a sparse file has room for 2^51
+ * pages, and only the core knows whether to walk them or to drop what there is.
  *
  * Context: Process context. May sleep.
  */
@@ -200,15 +201,11 @@ void tmem_cached_file_flush_slowly(struct tmem_cached_file *file, pgoff_t first,
 {
 	const long highest = atomic_long_read(&file->highest);
 
-	if (highest < 0)
+	if (highest < 0 || first > (pgoff_t)highest)
 		return;
-	last = min_t(pgoff_t, last, highest);
-	for (; first <= last; first += PAGES_AT_ONCE) {
-		tmem_cached_file_flush(file, first, min(last, first + PAGES_AT_ONCE - 1));
-		cond_resched();
-		if (last - first < PAGES_AT_ONCE)
-			break;
-	}
+	if (last >= (pgoff_t)highest)
+		last = first ? (pgoff_t)highest : ULONG_MAX;
+	tmem_hook_flush_range_slowly(client_of_files, file->pool, &file->oid, first, last);
 }
 
 #endif /* TMEM_REDIRECTS */

@@ -54,6 +54,7 @@ static const struct {
 	{ "remount", test_remount },
 	{ "end-of-file", test_end_of_file },
 	{ "charge", test_charge },
+	{ "far-page", test_far_page },
 };
 
 static void usage(void)

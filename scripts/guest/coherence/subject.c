@@ -64,7 +64,7 @@ size_t resident_pages(int file, uint64_t offset, size_t bytes)
 }
 
 /* Pages new to the lists of one processor are out of reach for reclaim that runs on another. */
-static void reclaim_everywhere(void)
+void reclaim_everywhere(void)
 {
 	cpu_set_t all, one;
 

@@ -44,6 +44,8 @@ verdict subject_put(struct subject *subject);
 verdict subject_compare(struct subject *subject, const char *when);
 /* The same in every way: as it is, after reclaim, through a mapping, from the disk. */
 verdict subject_compare_all(struct subject *subject);
+/* Takes what the group may lose, whichever processor's lists it is on. */
+void reclaim_everywhere(void);
 size_t resident_pages(int file, uint64_t offset, size_t bytes);
 
 verdict test_truncate(void);
@@ -68,6 +70,7 @@ verdict test_rename_over(void);
 verdict test_remount(void);
 verdict test_end_of_file(void);
 verdict test_charge(void);
+verdict test_far_page(void);
 
 #define TRY(expression)					\
 	do {						\
