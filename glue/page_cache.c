@@ -127,6 +127,7 @@ bool tmem_page_cache_event_next(unsigned int number, const char **name, unsigned
 #include "redirect.h"
 
 DEFINE_PER_CPU(struct tmem_page_cache_events, tmem_page_cache_events);
+TMEM_HOOK_FAMILY();
 
 static bool working;		/* puts and gets are wanted */
 
@@ -702,7 +703,7 @@ static void disarm(void)
 	WRITE_ONCE(working, false);
 	tmem_redirect_disarm(redirects, ARRAY_SIZE(redirects));
 	tmem_probe_disarm(probes, ARRAY_SIZE(probes));
-	tmem_redirect_quiesce();
+	tmem_hooks_quiesce();
 	tmem_cached_super_stop();
 	tmem_cached_file_stop();
 }

@@ -32,8 +32,6 @@
 
 #include "redirect.h"
 
-DEFINE_PER_CPU(long, tmem_hooks_inside);
-
 #define ENDBR_BYTES 4
 
 /* From the build: functions, comma separated. */
@@ -291,7 +289,7 @@ void tmem_probe_disarm(struct tmem_probe *probes, unsigned int count)
 	tracepoint_synchronize_unregister();
 }
 
-static long inside(void)
+static long inside(const long __percpu *count)
 {
 	unsigned int cpu;
 	long sum = 0;
@@ -302,21 +300,22 @@ static long inside(void)
 	 * is true.
 	 */
 	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(*per_cpu_ptr(&tmem_hooks_inside, cpu));
+		sum += READ_ONCE(*per_cpu_ptr(count, cpu));
 	return sum;
 }
 
 /**
- * tmem_redirect_quiesce - wait until no task is in any function of ours
+ * tmem_redirect_quiesce - wait until no task is in any function of a family
+ * @count: the family's; see tmem_hooks_quiesce()
  *
- * Everything has been disarmed.
+ * All of the family has been disarmed.
  *
  * Context: Process context. Sleeps, for as long as the slowest original takes.
  */
-void tmem_redirect_quiesce(void)
+void tmem_redirect_quiesce(const long __percpu *count)
 {
 	synchronize_rcu_tasks();
-	while (inside())
+	while (inside(count))
 		msleep(10);
 	synchronize_rcu_tasks();
 }

@@ -22,6 +22,7 @@
  *
  * What a family does:
  *
+ *	TMEM_HOOK_FAMILY();
  *	TMEM_ORIGINAL(void, clear_inode, (struct inode *inode));
  *	static void our_clear_inode(struct inode *inode)
  *	{
@@ -34,7 +35,7 @@
  *
  * Unloading. A task may be anywhere in our text when a hook is taken away, even
  * between the trampoline and the first instruction of ours. So, after the last
- * hook is gone: wait until every task has left the trampolines (it has then
+ * hook of the family is gone: wait until every task has left the trampolines (it has then
  * entered, and is counted, or is out), until the count of those inside is
  * zero, and until every task has left the last instructions behind the count.
  *
@@ -99,22 +100,21 @@ void tmem_redirect_disarm(struct tmem_redirect *redirects, unsigned int count);
 int tmem_probe_arm(struct tmem_probe *probes, unsigned int count, char *why, size_t why_bytes);
 void tmem_probe_disarm(struct tmem_probe *probes, unsigned int count);
 
-void tmem_redirect_quiesce(void);
-
 /* ---- who is inside ---- */
 
-DECLARE_PER_CPU(long, tmem_hooks_inside);
+/*
+ * Each family counts its own: one that goes, or that could not be attached, waits
+ * for its own tasks to leave, while those of another may come and go for ever.
+ * Who enters on one CPU may leave on another, so a CPU's number may be negative.
+ */
+#define TMEM_HOOK_FAMILY() static DEFINE_PER_CPU(long, hooks_inside)
 
 /* First and last in each function that takes the place of another. Any context. */
-static inline void tmem_hook_enter(void)
-{
-	this_cpu_inc(tmem_hooks_inside);
-}
+#define tmem_hook_enter() this_cpu_inc(hooks_inside)
+#define tmem_hook_leave() this_cpu_dec(hooks_inside)
 
-static inline void tmem_hook_leave(void)
-{
-	this_cpu_dec(tmem_hooks_inside);
-}
+void tmem_redirect_quiesce(const long __percpu *count);
+#define tmem_hooks_quiesce() tmem_redirect_quiesce(&hooks_inside)
 
 /* ---- leaving a hook or a rule out, to show that a test notices ---- */
 

@@ -71,6 +71,8 @@ void tmem_swap_redirect_detach(void)
 #include "redirect.h"
 #include "swap_area.h"
 
+TMEM_HOOK_FAMILY();
+
 static bool working;		/* stores are wanted */
 /* Stores for which there must be room before pages are kept twice again; a race costs a page's place. */
 #define STORES_AFTER_A_REFUSAL 1024
@@ -323,7 +325,7 @@ static void disarm(void)
 {
 	WRITE_ONCE(working, false);
 	tmem_redirect_disarm(redirects, ARRAY_SIZE(redirects));
-	tmem_redirect_quiesce();
+	tmem_hooks_quiesce();
 	tmem_swap_stop();
 }
 
