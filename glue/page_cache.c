@@ -64,9 +64,13 @@
  *   when we are loaded is left alone until swapoff.)
  * - The end of the file. Readahead that races with a truncation can leave
  *   uptodate folios beyond the new end, with data of another file even (ext4
- *   with blocks smaller than pages reuses a stale mapping). The kernel never
- *   shows them, and loses them before the file can grow again; we would keep
- *   them. So pages wholly beyond the end are neither put nor filled in.
+ *   with blocks smaller than pages reuses a stale mapping). The kernel loses
+ *   them with the next reclaim; we would keep them, if the file had grown by
+ *   then. So what is wholly beyond the end when readahead comes to read it is
+ *   not read: it stays in the page cache, not uptodate, and whoever wants it
+ *   reads it then. (Readahead has the invalidate lock, so the file does not
+ *   shrink before the file system looks at its size.) And pages wholly beyond
+ *   the end are neither put nor filled in.
  *
  * Memory cgroups. A page in tmem is charged to nobody. A folio is charged to
  * who reads it in, before we fill it, as if it came from the disk; and who may
@@ -413,6 +417,33 @@ static void read_some(const struct readahead_control *control, pgoff_t index, un
 	static_call(original_read_pages)(&some);
 }
 
+/* Lets go of the folios at the end of @control that are wholly beyond the end of the file, unread. */
+static void leave_beyond_end(struct readahead_control *control)
+{
+	struct address_space *mapping = control->mapping;
+	const pgoff_t end = file_pages(mapping), last = control->_index + control->_nr_pages;
+	pgoff_t index = control->_index;
+
+	if (likely(last <= end) || !takes_part(mapping))
+		return;
+	while (index < last) {
+		struct folio *folio = xa_load(&mapping->i_pages, index);
+		unsigned long count;
+
+		if (WARN_ON_ONCE(!folio || xa_is_value(folio)))
+			return;
+		count = folio_nr_pages(folio);
+		if (index >= end) {
+			if (control->_index + control->_nr_pages > index)
+				control->_nr_pages = index - control->_index;
+			folio_unlock(folio);
+			folio_put(folio);
+			this_cpu_add(tmem_page_cache_events.count[TMEM_EVENT_pages_beyond_end], count);
+		}
+		index += count;
+	}
+}
+
 /*
  * The folios of @control are in the page cache, locked, each with a reference
  * for us. Those that tmem has are filled and let go; each run of others goes to
@@ -451,15 +482,23 @@ static void read_or_fill(struct readahead_control *control, struct tmem_cached_f
 
 static void our_read_pages(struct readahead_control *control)
 {
+	const pgoff_t last = control->_index + control->_nr_pages;
 	struct tmem_cached_file *file = NULL;
 
 	tmem_hook_enter();
-	if (READ_ONCE(working) && control->_nr_pages)
+	if (READ_ONCE(working) && control->_nr_pages) {
+		leave_beyond_end(control);
 		file = tmem_cached_file_find(control->mapping);
-	if (file)
+	}
+	if (file && control->_nr_pages)
 		read_or_fill(control, file);
 	else
 		static_call(original_read_pages)(control);
+	/* Past those that were left out, too. */
+	if (control->_index < last) {
+		control->_index = last;
+		control->_workingset = false;
+	}
 	tmem_hook_leave();
 }
 

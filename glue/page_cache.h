@@ -33,7 +33,7 @@
 	X(folios_tainted, "not put: the file may be changing below the page cache")	\
 	X(folios_crowded, "not put: no memory for the file's record, or no free slot for the removal") \
 	X(folios_undone, "put, then flushed again because the folio stayed in the page cache") \
-	X(pages_beyond_end, "pages not put or not filled in because they are beyond the end of the file") \
+	X(pages_beyond_end, "pages not put, not filled in or not read ahead because they are beyond the end of the file") \
 	X(folios_filled, "folios filled from tmem instead of the disk")			\
 	X(folios_barred, "not filled: the file is being truncated or invalidated")	\
 	X(folios_partly_there, "not filled: tmem had some of the pages only")		\

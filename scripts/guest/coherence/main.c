@@ -53,6 +53,7 @@ static const struct {
 	{ "rename-over", test_rename_over },
 	{ "remount", test_remount },
 	{ "end-of-file", test_end_of_file },
+	{ "end-of-file-grown", test_end_of_file_grown },
 	{ "charge", test_charge },
 	{ "far-page", test_far_page },
 };

@@ -34,6 +34,7 @@ extern unsigned char *buffer;		/* SUBJECT_ROOM, page aligned */
 
 verdict __attribute__((format(printf, 1, 2))) because(const char *format, ...);
 
+/* Its pages are resident, and clean. */
 verdict subject_make(struct subject *subject, const char *name);
 void subject_end(struct subject *subject);
 /* New bytes, in the model and in the buffer; the caller has them written. */
@@ -69,6 +70,7 @@ verdict test_inode_reuse(void);
 verdict test_rename_over(void);
 verdict test_remount(void);
 verdict test_end_of_file(void);
+verdict test_end_of_file_grown(void);
 verdict test_charge(void);
 verdict test_far_page(void);
 
