@@ -32,6 +32,7 @@
 #include <linux/string.h>
 #include <linux/workqueue.h>
 
+#include "glue.h"
 #include "page_cache.h"
 
 struct cached_super {
@@ -52,9 +53,20 @@ static struct tmem_client *client_of_supers;
 static const char *const known_types[] = { "ext4", "xfs", "btrfs", "ext2" };
 static unsigned int types = (1U << ARRAY_SIZE(known_types)) - 1;
 
+/* The number of the known type that has these @bytes as its name, or -1. */
+static int number_of(const char *name, size_t bytes)
+{
+	int number;
+
+	for (number = 0; number < (int)ARRAY_SIZE(known_types); number++)
+		if (strlen(known_types[number]) == bytes && !memcmp(known_types[number], name, bytes))
+			return number;
+	return -1;
+}
+
 static bool is_listed(const struct file_system_type *type)
 {
-	int number = match_string(known_types, ARRAY_SIZE(known_types), type->name);
+	int number = number_of(type->name, strlen(type->name));
 
 	return number >= 0 && READ_ONCE(types) & 1U << number;
 }
@@ -66,23 +78,26 @@ static void end_locked(struct cached_super *cached)
 	kfree_rcu(cached, rcu);
 }
 
+/* Every name counts, however long the list is. */
 static int types_set(const char *text, const struct kernel_param *param)
 {
-	char copy[64], *rest = copy, *name;
 	struct cached_super *cached, *next;
 	unsigned int wanted_types = 0;
+	size_t bytes;
 
-	strscpy(copy, text, sizeof(copy));
-	while ((name = strsep(&rest, ",\n"))) {
-		int number = match_string(known_types, ARRAY_SIZE(known_types), name);
+	for (; *text; text += bytes + (text[bytes] != 0)) {
+		int number;
 
-		if (*name && number < 0) {
-			pr_err("filesystems=: '%s' is not known to keep its page cache where tmem sees it; give some of ext4,xfs,btrfs,ext2\n",
-			       name);
-			return -EINVAL;
+		bytes = strcspn(text, ",\n");
+		if (!bytes)
+			continue;
+		number = number_of(text, bytes);
+		if (number < 0) {
+			pr_err("filesystems=: '%.*s' is not known to keep its page cache where tmem sees it; give some of ext4,xfs,btrfs,ext2\n",
+			       (int)min_t(size_t, bytes, 32), text);
+			return tmem_parameter_is_bad();
 		}
-		if (*name)
-			wanted_types |= 1U << number;
+		wanted_types |= 1U << number;
 	}
 	mutex_lock(&supers_lock);
 	WRITE_ONCE(types, wanted_types);

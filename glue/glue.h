@@ -40,6 +40,7 @@ struct tmem_parameters {
 };
 
 const struct tmem_parameters *tmem_parameters(void);
+int tmem_parameter_is_bad(void);
 
 const char *tmem_tunable_name(unsigned int tunable);
 int tmem_tunable_parse(unsigned int tunable, const char *text, unsigned long long *value);

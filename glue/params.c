@@ -62,6 +62,18 @@ const struct tmem_parameters *tmem_parameters(void)
 }
 
 /**
+ * tmem_parameter_is_bad - a parameter's value does not do; a line has said why
+ *
+ * Context: Process context.
+ * Return: What its setter returns: 0 at load, which is declined later, or -EINVAL.
+ */
+int tmem_parameter_is_bad(void)
+{
+	any_bad = true;
+	return THIS_MODULE->state == MODULE_STATE_COMING ? 0 : -EINVAL;
+}
+
+/**
  * tmem_tunable_name - the name of a tunable
  * @tunable: TMEM_TUNABLE_*
  *
