@@ -7,9 +7,12 @@
  * gets its pool when the first folio of it is about to be dropped: that happens
  * in reclaim, where nothing may wait, so a worker makes it a moment later.
  *
- * Nothing here holds a reference: a file system is known by its address and
- * its type, and its end (generic_shutdown_super()) takes back both the pool and
- * the wish for one. All inodes are gone by then, so no put is under way.
+ * Nothing here holds a reference, and nothing follows a pointer to a file system
+ * later than the put that gave it: it is known by its address and its type,
+ * and its end (generic_shutdown_super()) takes back both the pool and the wish
+ * for one. All inodes are gone by then, so no put is under way. An end that was
+ * under way when we came is not seen, nor is one after we have begun to go: a
+ * pool that is made then is an empty one under an address, for whoever is next there.
  *
  * A pool ends too when its type is taken off the list. Its pages are then gone,
  * and the records of files that are still open name a pool that is no more:
@@ -21,6 +24,7 @@
 
 #ifdef TMEM_REDIRECTS
 
+#include <linux/delay.h>
 #include <linux/errno.h>
 #include <linux/list.h>
 #include <linux/module.h>
@@ -29,16 +33,19 @@
 #include <linux/printk.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/workqueue.h>
 
 #include "glue.h"
+#include "left_out.h"
 #include "page_cache.h"
 
 struct cached_super {
 	struct list_head all;
-	const struct super_block *super;	/* its address only */
+	const struct super_block *super;	/* these two are compared only */
 	const struct file_system_type *type;
+	int number;				/* of its type */
 	int pool;
 	struct rcu_head rcu;
 };
@@ -64,10 +71,8 @@ static int number_of(const char *name, size_t bytes)
 	return -1;
 }
 
-static bool is_listed(const struct file_system_type *type)
+static bool is_listed(int number)
 {
-	int number = number_of(type->name, strlen(type->name));
-
 	return number >= 0 && READ_ONCE(types) & 1U << number;
 }
 
@@ -102,7 +107,7 @@ static int types_set(const char *text, const struct kernel_param *param)
 	mutex_lock(&supers_lock);
 	WRITE_ONCE(types, wanted_types);
 	list_for_each_entry_safe(cached, next, &supers, all)
-		if (!is_listed(cached->type))
+		if (!is_listed(cached->number))
 			end_locked(cached);
 	mutex_unlock(&supers_lock);
 	return 0;
@@ -127,14 +132,29 @@ MODULE_PARM_DESC(filesystems,
 
 /* ---- pools ---- */
 
-static struct super_block *wanted;	/* one at a time; followed only under supers_lock */
+/* What a put wishes for: one at a time, none if @super is NULL. */
+struct wish {
+	const struct super_block *super;
+	const struct file_system_type *type;
+	int number;
+};
 
-static struct cached_super *find(const struct super_block *super)
+static struct wish wanted;
+static DEFINE_SPINLOCK(wanted_lock);
+
+static void end_wish(void)
+{
+	spin_lock(&wanted_lock);
+	WRITE_ONCE(wanted.super, NULL);
+	spin_unlock(&wanted_lock);
+}
+
+static struct cached_super *find(const struct super_block *super, const struct file_system_type *type)
 {
 	struct cached_super *cached;
 
 	list_for_each_entry_rcu(cached, &supers, all, lockdep_is_held(&supers_lock))
-		if (cached->super == super && cached->type == super->s_type)
+		if (cached->super == super && cached->type == type)
 			return cached;
 	return NULL;
 }
@@ -142,13 +162,19 @@ static struct cached_super *find(const struct super_block *super)
 static void adopt(struct work_struct *work)
 {
 	struct cached_super *cached = kzalloc(sizeof(*cached), GFP_KERNEL);
-	struct super_block *super;
+	struct wish wish;
 
+	/* As if memory had been short, or the worker busy. */
+	if (tmem_left_out("prompt_adoption"))
+		msleep(6000);
 	mutex_lock(&supers_lock);
-	super = wanted;
-	if (cached && super && !find(super) && is_listed(super->s_type)) {
-		cached->super = super;
-		cached->type = super->s_type;
+	spin_lock(&wanted_lock);
+	wish = wanted;
+	spin_unlock(&wanted_lock);
+	if (cached && wish.super && !find(wish.super, wish.type) && is_listed(wish.number)) {
+		cached->super = wish.super;
+		cached->type = wish.type;
+		cached->number = wish.number;
 		cached->pool = tmem_new_pool(client_of_supers, 0, NULL);
 		if (cached->pool >= 0) {
 			list_add_rcu(&cached->all, &supers);
@@ -156,7 +182,7 @@ static void adopt(struct work_struct *work)
 			tmem_saw(supers_adopted);
 		}
 	}
-	WRITE_ONCE(wanted, NULL);
+	end_wish();
 	mutex_unlock(&supers_lock);
 	kfree(cached);
 }
@@ -167,12 +193,21 @@ static DECLARE_WORK(adopt_work, adopt);
  * tmem_cached_super_want - a folio of a file system without a pool goes by
  * @super: the file system; a folio of it is locked, so its end cannot come
  *
- * Context: Any. Does not sleep.
+ * Context: Reclaim. Does not sleep.
  */
 void tmem_cached_super_want(struct super_block *super)
 {
-	if (!READ_ONCE(wanted) && is_listed(super->s_type) && !cmpxchg(&wanted, NULL, super))
+	const struct file_system_type *type = super->s_type;
+	const int number = number_of(type->name, strlen(type->name));
+
+	if (READ_ONCE(wanted.super) || !is_listed(number) || !(super->s_flags & SB_ACTIVE) ||
+	    !spin_trylock(&wanted_lock))
+		return;
+	if (!wanted.super) {
+		wanted = (struct wish){ super, type, number };
 		queue_work(system_unbound_wq, &adopt_work);
+	}
+	spin_unlock(&wanted_lock);
 }
 
 /**
@@ -188,7 +223,7 @@ int tmem_cached_super_pool(struct super_block *super)
 	int pool = -ENOENT;
 
 	rcu_read_lock();
-	cached = find(super);
+	cached = find(super, super->s_type);
 	if (cached)
 		pool = cached->pool;
 	rcu_read_unlock();
@@ -206,9 +241,9 @@ void tmem_cached_super_forget(struct super_block *super)
 	struct cached_super *cached;
 
 	mutex_lock(&supers_lock);
-	if (wanted == super)
-		WRITE_ONCE(wanted, NULL);
-	cached = find(super);
+	if (READ_ONCE(wanted.super) == super)
+		end_wish();
+	cached = find(super, super->s_type);
 	if (cached)
 		end_locked(cached);
 	mutex_unlock(&supers_lock);

@@ -50,6 +50,8 @@
 #include <linux/tracepoint.h>
 #include <linux/types.h>
 
+#include "left_out.h"
+
 /**
  * struct tmem_redirect - one function of the kernel whose calls come to us
  * @name: the function's
@@ -115,16 +117,5 @@ void tmem_probe_disarm(struct tmem_probe *probes, unsigned int count);
 
 void tmem_redirect_quiesce(const long __percpu *count);
 #define tmem_hooks_quiesce() tmem_redirect_quiesce(&hooks_inside)
-
-/* ---- leaving a hook or a rule out, to show that a test notices ---- */
-
-#ifdef TMEM_DEBUG
-bool tmem_left_out(const char *name);
-#else
-static inline bool tmem_left_out(const char *name)
-{
-	return false;
-}
-#endif
 
 #endif /* TMEM_GLUE_REDIRECT_H */
