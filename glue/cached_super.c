@@ -26,6 +26,7 @@
 
 #include <linux/delay.h>
 #include <linux/errno.h>
+#include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
@@ -35,6 +36,7 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
+#include <linux/swap.h>
 #include <linux/workqueue.h>
 
 #include "glue.h"
@@ -50,7 +52,11 @@ struct cached_super {
 	struct rcu_head rcu;
 };
 
+/* Leaves pools of the client's for all swap areas that there can be. */
+#define SUPERS_MAX (TMEM_POOLS_MAX - MAX_SWAPFILES)
+
 static LIST_HEAD(supers);		/* changed under supers_lock, read under RCU */
+static unsigned int supers_count;	/* under supers_lock */
 static DEFINE_MUTEX(supers_lock);
 static struct tmem_client *client_of_supers;
 
@@ -79,6 +85,7 @@ static bool is_listed(int number)
 static void end_locked(struct cached_super *cached)
 {
 	list_del_rcu(&cached->all);
+	supers_count--;
 	tmem_destroy_pool(client_of_supers, cached->pool);
 	kfree_rcu(cached, rcu);
 }
@@ -141,6 +148,7 @@ struct wish {
 
 static struct wish wanted;
 static DEFINE_SPINLOCK(wanted_lock);
+static u64 retry_after;		/* jiffies; nothing is wished for before */
 
 static void end_wish(void)
 {
@@ -171,15 +179,22 @@ static void adopt(struct work_struct *work)
 	spin_lock(&wanted_lock);
 	wish = wanted;
 	spin_unlock(&wanted_lock);
-	if (cached && wish.super && !find(wish.super, wish.type) && is_listed(wish.number)) {
-		cached->super = wish.super;
-		cached->type = wish.type;
-		cached->number = wish.number;
-		cached->pool = tmem_new_pool(client_of_supers, 0, NULL);
-		if (cached->pool >= 0) {
+	if (wish.super && !find(wish.super, wish.type) && is_listed(wish.number)) {
+		const int pool = cached && supers_count < SUPERS_MAX ?
+					 tmem_new_pool(client_of_supers, 0, NULL) : TMEM_TOO_MANY;
+
+		if (pool >= 0) {
+			cached->super = wish.super;
+			cached->type = wish.type;
+			cached->number = wish.number;
+			cached->pool = pool;
 			list_add_rcu(&cached->all, &supers);
+			supers_count++;
 			cached = NULL;
 			tmem_saw(supers_adopted);
+		} else {
+			/* Not worth a try for each folio that is reclaimed. */
+			WRITE_ONCE(retry_after, get_jiffies_64() + HZ);
 		}
 	}
 	end_wish();
@@ -201,7 +216,7 @@ void tmem_cached_super_want(struct super_block *super)
 	const int number = number_of(type->name, strlen(type->name));
 
 	if (READ_ONCE(wanted.super) || !is_listed(number) || !(super->s_flags & SB_ACTIVE) ||
-	    !spin_trylock(&wanted_lock))
+	    get_jiffies_64() < READ_ONCE(retry_after) || !spin_trylock(&wanted_lock))
 		return;
 	if (!wanted.super) {
 		wanted = (struct wish){ super, type, number };

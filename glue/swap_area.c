@@ -4,7 +4,9 @@
  *
  * An area that was in use before we came, or whose swapon we do not see, gets
  * its pool when its first page is offered; that is in reclaim, where nothing
- * may wait, so a worker makes it and the page goes to the disk.
+ * may wait, so a worker makes it and the page goes to the disk. If it cannot be
+ * made, for lack of memory mostly, that is said once, and it is tried again when a page
+ * is offered a second later or more: many thousand may be offered in that time.
  *
  * Where the module can be unloaded, an area with a pool pins it: the pages are
  * nowhere else. Swapoff brings them home and lets the module go.
@@ -15,6 +17,7 @@
 #include <linux/bitops.h>
 #include <linux/errno.h>
 #include <linux/highmem.h>
+#include <linux/jiffies.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/printk.h>
@@ -23,6 +26,7 @@
 
 #include "compat.h"
 #include "core/abi.h"
+#include "left_out.h"
 #include "operations.h"
 #include "swap_area.h"
 
@@ -35,6 +39,8 @@ static bool pools_pin;
 static int pool_of_type[MAX_SWAPFILES];
 static DEFINE_MUTEX(areas_lock);	/* over changes of pool_of_type */
 static DECLARE_BITMAP(wanted_types, MAX_SWAPFILES);
+static DECLARE_BITMAP(reported_types, MAX_SWAPFILES);	/* have had their line; under areas_lock */
+static u64 retry_after;		/* jiffies; no area is wanted before */
 
 static struct tmem_oid oid_of(pgoff_t offset)
 {
@@ -53,13 +59,18 @@ static void begin_locked(unsigned int type)
 	/* Once the module is going, it must not get a page that only it would have. */
 	if (pool_of_type[type] != NO_POOL || (pools_pin && !try_module_get(THIS_MODULE)))
 		return;
-	pool = tmem_new_pool(client_of_areas, TMEM_POOL_PERSISTENT, NULL);
+	pool = tmem_left_out("swap_pool") ? TMEM_NO_MEMORY :
+					    tmem_new_pool(client_of_areas, TMEM_POOL_PERSISTENT, NULL);
 	if (pool < 0) {
-		pr_err("no pool for swap area %u (error %d): its pages are not kept\n", type, -pool);
+		WRITE_ONCE(retry_after, get_jiffies_64() + HZ);
+		if (!__test_and_set_bit(type, reported_types))
+			pr_err("no pool for swap area %u (error %d): its pages are not kept before there is one\n",
+			       type, -pool);
 		if (pools_pin)
 			module_put(THIS_MODULE);
 		return;
 	}
+	__clear_bit(type, reported_types);
 	WRITE_ONCE(pool_of_type[type], pool);
 }
 
@@ -97,7 +108,8 @@ static DECLARE_WORK(begin_work, begin_wanted);
  */
 void tmem_swap_area_want(unsigned int type)
 {
-	if (READ_ONCE(pool_of_type[type]) == NO_POOL && !test_and_set_bit(type, wanted_types))
+	if (READ_ONCE(pool_of_type[type]) == NO_POOL &&
+	    get_jiffies_64() >= READ_ONCE(retry_after) && !test_and_set_bit(type, wanted_types))
 		schedule_work(&begin_work);
 }
 
@@ -114,6 +126,7 @@ void tmem_swap_area_end(unsigned int type)
 	mutex_lock(&areas_lock);
 	/* A wish from before: the area's last store is long over. */
 	clear_bit(type, wanted_types);
+	__clear_bit(type, reported_types);
 	pool = pool_of_type[type];
 	if (pool != NO_POOL) {
 		WRITE_ONCE(pool_of_type[type], NO_POOL);
