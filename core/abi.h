@@ -447,10 +447,10 @@ int tmem_flush_page(struct tmem_client *client, int pool, const struct tmem_oid 
 /*
  * Removes the pages from index @first to @last, both included (none if @last
  * is smaller; 0 to ~0ULL is the whole object). Counts as one flush. Always
- * ends: up to 2^20 indices cost a lock for each 64, stored or not, as long as
+ * ends: up to 2^20 indices cost a lock for each 256, stored or not, as long as
  * the object has any page. A wider range that is not the whole object: from an
  * ephemeral pool the whole object may go with it, and does if the range has
- * more than 1024 indices for each 64 of which one is stored; in a persistent
+ * more than 4096 indices for each 256 of which one is stored; in a persistent
  * pool, where no other page may go, it is TMEM_BAD_ARGUMENT and nothing is removed.
  * Results as tmem_flush_page.
  */
@@ -462,7 +462,7 @@ int tmem_flush_range_slowly(struct tmem_client *client, int pool, const struct t
 
 /*
  * Removes every page of the object that was there when the call began; takes
- * no lock for longer than one leaf (64 pages). Results as tmem_flush_page.
+ * no lock for longer than one leaf (256 pages). Results as tmem_flush_page.
  */
 int tmem_flush_object(struct tmem_client *client, int pool, const struct tmem_oid *oid);
 

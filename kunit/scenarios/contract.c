@@ -504,8 +504,8 @@ typedef int (*range_flusher)(struct tmem_client *client, int pool, const struct 
 			     unsigned long long first, unsigned long long last);
 
 /*
- * However wide the range, the flush ends: a step for each 64 indices of it would
- * be 2^45 of them and more. Of a persistent pool, all is flushed, or a range that can be walked.
+ * However wide the range, the flush ends: a step for each leaf of 256 indices
+ * would be 2^43 of them and more. Of a persistent pool, all is flushed, or a range that can be walked.
  */
 SCENARIO(flush_range_of_any_width)
 {
