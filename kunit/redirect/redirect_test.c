@@ -20,6 +20,9 @@
 
 #include <linux/linkage.h>
 
+TMEM_HOOK_FAMILY();
+static DEFINE_PER_CPU(long, others_inside);
+
 static unsigned int passed, failed;
 
 static void verdict(const char *name, bool good, const char *why)
@@ -126,7 +129,7 @@ static void expect_refusal(const char *test, const char *function, int wanted_er
 	verdict(test, error == wanted_error && !redirect.armed && !strncmp(why, wanted, strlen(wanted)) &&
 		      !strchr(why, '\n'), told);
 	tmem_redirect_disarm(&redirect, 1);
-	tmem_redirect_quiesce();
+	tmem_hooks_quiesce();
 }
 
 static void test_refusals(void)
@@ -170,7 +173,7 @@ static void test_somebody_else(void)
 	error = tmem_redirect_arm(&second, 1, why, sizeof(why));
 	verdict("then the second has it", !error && tmem_test_plain(1) == 102, why);
 	tmem_redirect_disarm(&second, 1);
-	tmem_redirect_quiesce();
+	tmem_hooks_quiesce();
 }
 
 /* A family is armed in order, and stops at the first that is wrong. */
@@ -188,9 +191,25 @@ static void test_family(void)
 		error == -ENOENT && family[0].armed && !family[1].armed && !family[2].armed &&
 		tmem_test_plain(1) == 102 && tmem_test_other(1) == 3, why);
 	tmem_redirect_disarm(family, ARRAY_SIZE(family));
-	tmem_redirect_quiesce();
-	verdict("and leaves nothing behind", tmem_test_plain(1) == 2 && tmem_test_other(1) == 3 && !inside(),
+	tmem_hooks_quiesce();
+	verdict("and leaves nothing behind", tmem_test_plain(1) == 2 && tmem_test_other(1) == 3 && !inside(&hooks_inside),
 		"calls still come to us");
+}
+
+/* Each family waits for its own tasks, wherever they came in and went out. A wait that is not over hangs here. */
+static void test_quiesce(void)
+{
+	const unsigned int first = cpumask_first(cpu_possible_mask), last = cpumask_last(cpu_possible_mask);
+
+	tmem_hook_enter();
+	tmem_redirect_quiesce(&others_inside);
+	verdict("a family does not wait for another's tasks", inside(&hooks_inside) == 1, "the count is wrong");
+	tmem_hook_leave();
+	per_cpu(others_inside, first)++;
+	verdict("a task that is inside is seen", inside(&others_inside) == 1, "the count is wrong");
+	per_cpu(others_inside, last)--;
+	tmem_redirect_quiesce(&others_inside);
+	verdict("one that came on one CPU and left on another is out", !inside(&others_inside), "the count is wrong");
 }
 
 static void test_probe(void)
@@ -210,6 +229,7 @@ static int __init redirect_test_init(void)
 	test_refusals();
 	test_somebody_else();
 	test_family();
+	test_quiesce();
 	test_probe();
 	pr_info("%u passed, %u failed\n", passed, failed);
 	return 0;
