@@ -15,6 +15,7 @@
  *	generic_remap_file_range_prep    before a clone               taint, flush after
  *	lock_two_nondirectories          ext4 exchanges extents       taint both, flush after
  *	inode_dio_wait                   swapon, among others         flush, never put again
+ *	unlock_two_nondirectories        it has                       drop both files' folios
  *	clear_inode                      the inode ends               flush the object
  *	generic_shutdown_super           the file system ends         destroy the pool
  *	mm_filemap_delete_from_page_cache (tracepoint)  any removal   flush, unless it is our put's
@@ -55,6 +56,9 @@
  *   he is done or, for direct I/O, counted: so none can be missed. The record
  *   of a file begins tainted, which covers all that began before it did, and
  *   before we were loaded.
+ * - ext4 exchanges the blocks of two files below folios that it does not look
+ *   at: clean, and stale. Before it lets go of i_rwsem, which keeps them from
+ *   being put, they are dropped.
  * - If the invalidation fails, the page cache may have kept a stale folio. The
  *   kernel is rid of it with the next reclaim; we would keep it. Nothing of
  *   that file is put any more (spoiled).
@@ -680,6 +684,35 @@ static void our_inode_dio_wait(struct inode *inode)
 	tmem_hook_leave();
 }
 
+/* Writes what is dirty, then drops every folio: what is read from here on is what the file system has. */
+static void drop_folios(struct address_space *mapping)
+{
+	/* Its errors are for who calls fsync(). */
+	filemap_fdatawrite(mapping);
+	filemap_fdatawait_keep_errors(mapping);
+	/* Comes to our_invalidate_inode_pages2_range(), so that a folio which stays spoils the file. */
+	invalidate_inode_pages2(mapping);
+}
+
+/*
+ * i_rwsem of both is still held. Whoever exchanges blocks has both files open
+ * for writing; whoever renames one file over another, which comes here much
+ * more often, does not need that.
+ */
+TMEM_ORIGINAL(void, unlock_two_nondirectories, (struct inode *one, struct inode *other));
+static void our_unlock_two_nondirectories(struct inode *one, struct inode *other)
+{
+	tmem_hook_enter();
+	if (one && other && one != other && takes_part(one->i_mapping) &&
+	    takes_part(other->i_mapping) && inode_is_open_for_write(one) &&
+	    inode_is_open_for_write(other)) {
+		drop_folios(one->i_mapping);
+		drop_folios(other->i_mapping);
+	}
+	static_call(original_unlock_two_nondirectories)(one, other);
+	tmem_hook_leave();
+}
+
 TMEM_ORIGINAL(void, clear_inode, (struct inode *inode));
 static void our_clear_inode(struct inode *inode)
 {
@@ -728,6 +761,7 @@ static struct tmem_redirect redirects[] = {
 	TMEM_REDIRECT(generic_remap_file_range_prep),
 	TMEM_REDIRECT(lock_two_nondirectories),
 	TMEM_REDIRECT(inode_dio_wait),
+	TMEM_REDIRECT(unlock_two_nondirectories),
 	TMEM_REDIRECT(clear_inode),
 	TMEM_REDIRECT(generic_shutdown_super),
 	TMEM_REDIRECT(__remove_mapping),

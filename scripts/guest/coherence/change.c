@@ -214,21 +214,11 @@ struct moved_extent {
 };
 #define MOVE_EXTENTS _IOWR('f', 15, struct moved_extent)
 
-/*
- * lock_two_nondirectories: ext4 exchanges the blocks of two files, the donor's without a look at its pages. The file
- * keeps its content; what the donor has is what is on the disk.
- */
-verdict test_move_extents(void)
+static verdict move_extents(struct subject *subject, struct subject *donor)
 {
-	struct subject subject, donor;
-	struct moved_extent request = { .count = SUBJECT_BYTES / block_bytes };
+	struct moved_extent request = { .count = SUBJECT_BYTES / block_bytes, .donor = (uint32_t)donor->file };
 
-	TRY(subject_make(&subject, "move-extents"));
-	TRY(subject_make(&donor, "move-extents.donor"));
-	TRY(subject_put(&subject));
-	TRY(subject_put(&donor));
-	request.donor = (uint32_t)donor.file;
-	if (ioctl(subject.file, MOVE_EXTENTS, &request)) {
+	if (ioctl(subject->file, MOVE_EXTENTS, &request)) {
 		if (errno == ENOTTY || errno == EOPNOTSUPP || errno == EINVAL)
 			return because("skip: the file system moves no extents");
 		return because("moving extents: %s", strerror(errno));
@@ -236,12 +226,48 @@ verdict test_move_extents(void)
 	if (request.moved != request.count)
 		return because("%llu of %llu blocks moved", (unsigned long long)request.moved, (unsigned long long)request.count);
 	/* At once: reclaim of the donor's empty folios would have its old pages forgotten. */
-	if (pread(donor.direct, buffer, SUBJECT_ROOM, 0) != SUBJECT_BYTES)
+	if (pread(donor->direct, buffer, SUBJECT_ROOM, 0) != SUBJECT_BYTES)
 		return because("direct read of the donor: %s", strerror(errno));
-	memcpy(donor.bytes, buffer, SUBJECT_BYTES);
+	memcpy(donor->bytes, buffer, SUBJECT_BYTES);
+	return NULL;
+}
+
+/*
+ * lock_two_nondirectories: ext4 exchanges the blocks of two files, the donor's without a look at its pages. The file
+ * keeps its content; what the donor has is what is on the disk.
+ */
+verdict test_move_extents(void)
+{
+	struct subject subject, donor;
+
+	TRY(subject_make(&subject, "move-extents"));
+	TRY(subject_make(&donor, "move-extents.donor"));
+	TRY(subject_put(&subject));
+	TRY(subject_put(&donor));
+	TRY(move_extents(&subject, &donor));
 	TRY(subject_compare(&donor, "the donor, from where it is"));
 	TRY(subject_compare_all(&subject));
 	TRY(subject_compare_all(&donor));
+	subject_end(&subject);
+	subject_end(&donor);
+	return NULL;
+}
+
+/*
+ * unlock_two_nondirectories: the donor's pages are resident, and ext4 leaves them so: clean, and old. The kernel loses
+ * them with the next reclaim.
+ */
+verdict test_move_extents_resident(void)
+{
+	struct subject subject, donor;
+
+	TRY(subject_make(&subject, "move-extents-resident"));
+	TRY(subject_make(&donor, "move-extents-resident.donor"));
+	TRY(move_extents(&subject, &donor));
+	TRY(subject_put(&donor));
+	TRY(subject_compare(&donor, "the donor, from where it is"));
+	TRY(subject_compare_all(&donor));
+	TRY(subject_compare_all(&subject));
 	subject_end(&subject);
 	subject_end(&donor);
 	return NULL;

@@ -46,6 +46,7 @@ static const struct {
 	{ "write-dropped", test_write_dropped },
 	{ "map-write", test_map_write },
 	{ "move-extents", test_move_extents },
+	{ "move-extents-resident", test_move_extents_resident },
 	{ "direct-write", test_direct_write },
 	{ "direct-write-blocks", test_direct_write_other_descriptor },
 	{ "direct-async", test_direct_async },

@@ -63,6 +63,7 @@ verdict test_write_part(void);
 verdict test_write_dropped(void);
 verdict test_map_write(void);
 verdict test_move_extents(void);
+verdict test_move_extents_resident(void);
 verdict test_direct_write(void);
 verdict test_direct_write_other_descriptor(void);
 verdict test_direct_async(void);
