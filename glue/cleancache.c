@@ -29,8 +29,9 @@
  * page cache, waits for it, and flushes after our put.) A failed invalidation
  * leaves an error in the mapping: then nothing of that file is put. And pages
  * wholly beyond the end of the file, which readahead that races with a
- * truncation can leave, are neither put nor given. glue/page_cache.c has the
- * same rules, and more of the reasons.
+ * truncation can leave, are neither put nor given. Nor are those of a file that
+ * is a swap area; frontswap.c has what happens when it ceases to be one.
+ * glue/page_cache.c has the same rules, and more of the reasons.
  *
  * A page that cannot be read back costs a disk read: a nonzero answer to
  * get_page makes the kernel fill the page anew, so garbage is never seen.
@@ -120,7 +121,8 @@ static bool is_settled(const struct page *page)
 		return false;
 	/* A direct writer is counted before he lets go of the lock. */
 	smp_rmb();
-	return !atomic_read(&mapping->host->i_dio_count) && !mapping->wb_err;
+	return !atomic_read(&mapping->host->i_dio_count) && !mapping->wb_err &&
+	       !IS_SWAPFILE(mapping->host);
 }
 
 static int get_page_hook(int pool, struct cleancache_filekey key, pgoff_t index, struct page *page)
@@ -129,7 +131,7 @@ static int get_page_hook(int pool, struct cleancache_filekey key, pgoff_t index,
 	void *data;
 	int result;
 
-	if (is_beyond_end(page))
+	if (is_beyond_end(page) || IS_SWAPFILE(page->mapping->host))
 		return -1;
 	data = kmap_atomic(page);
 	result = tmem_hook_get(client_of_hooks, pool, &oid, index, data);
@@ -195,6 +197,7 @@ static const struct cleancache_ops hooks = {
 struct tmem_attachment tmem_cleancache_attach(struct tmem_client *client)
 {
 	client_of_hooks = client;
+	tmem_frontswap_watch();
 	if (cleancache_register_ops(&hooks))
 		return (struct tmem_attachment){ .how = "another module has the cleancache hooks" };
 	return (struct tmem_attachment){

@@ -25,6 +25,8 @@
 #define TMEM_NO_CLEANCACHE "the kernel has no cleancache since 5.17"
 #elif !IS_ENABLED(CONFIG_CLEANCACHE)
 #define TMEM_NO_CLEANCACHE "the kernel is built without CONFIG_CLEANCACHE"
+#elif IS_ENABLED(CONFIG_SWAP) && !IS_ENABLED(CONFIG_FRONTSWAP)
+#define TMEM_NO_CLEANCACHE "the kernel is built without CONFIG_FRONTSWAP, which tells when a swap file ends"
 #endif
 
 /* 2022-03, 5.17: frontswap is not exported to modules. */
@@ -78,6 +80,17 @@
 #define tmem_truncate_last_t loff_t
 #endif
 
+/* 2025, 6.18 at the latest: the end of a swap area's extents is told the file. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+#define TMEM_SWAP_EXTENTS_OF struct swap_info_struct *area, struct file *area_file
+#define TMEM_SWAP_EXTENTS area, area_file
+#define tmem_swap_extents_file area_file
+#else
+#define TMEM_SWAP_EXTENTS_OF struct swap_info_struct *area
+#define TMEM_SWAP_EXTENTS area
+#define tmem_swap_extents_file ((area)->swap_file)
+#endif
+
 /* 2024-07, 6.10: a second way to invalidate, which does nothing if the page cache is empty. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
 #define TMEM_FILEMAP_INVALIDATE_INODE
@@ -111,6 +124,13 @@
 #else
 #define tmem_map_page(page) kmap_atomic(page)
 #define tmem_unmap_page(data) kunmap_atomic(data)
+#endif
+
+/* 2022-01, 5.16: the file of a page of the swap cache is its folio's. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 16, 0)
+#define tmem_swap_cache_mapping(page) swapcache_mapping(page_folio(page))
+#else
+#define tmem_swap_cache_mapping(page) __page_file_mapping(page)
 #endif
 
 /* 2022-01, 5.16: waiters for a page wait for its folio. */

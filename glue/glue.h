@@ -98,6 +98,7 @@ struct tmem_attachment {
 
 struct tmem_attachment tmem_cleancache_attach(struct tmem_client *client);
 struct tmem_attachment tmem_frontswap_attach(struct tmem_client *client);
+void tmem_frontswap_watch(void);
 
 struct tmem_attachment tmem_page_cache_attach(struct tmem_client *client);
 void tmem_page_cache_detach(void);

@@ -14,8 +14,8 @@
  *	filemap_invalidate_inode         btrfs clones (from 6.10 on)  the same
  *	generic_remap_file_range_prep    before a clone               taint, flush after
  *	lock_two_nondirectories          ext4 exchanges extents       taint both, flush after
- *	inode_dio_wait                   swapon, among others         flush, never put again
  *	unlock_two_nondirectories        it has                       drop both files' folios
+ *	destroy_swap_extents             a swap area ends             drop the file's folios
  *	clear_inode                      the inode ends               flush the object
  *	generic_shutdown_super           the file system ends         destroy the pool
  *	mm_filemap_delete_from_page_cache (tracepoint)  any removal   flush, unless it is our put's
@@ -59,13 +59,13 @@
  * - ext4 exchanges the blocks of two files below folios that it does not look
  *   at: clean, and stale. Before it lets go of i_rwsem, which keeps them from
  *   being put, they are dropped.
+ * - A file that is a swap area is written to by its blocks. Meanwhile nothing of
+ *   it is put or filled in. But what we have of it from before stays, and so do
+ *   folios that were resident or are read. When the area ends, after its last
+ *   write and while the inode still says that it is one, they are all dropped.
  * - If the invalidation fails, the page cache may have kept a stale folio. The
  *   kernel is rid of it with the next reclaim; we would keep it. Nothing of
  *   that file is put any more (spoiled).
- * - Swap files. Swapping writes to their blocks and leaves their page cache as
- *   it is, which the kernel is rid of in time; so they are spoiled before the
- *   first page can be swapped, and stay so after swapoff. (One that is in use
- *   when we are loaded is left alone until swapoff.)
  * - The end of the file. Readahead that races with a truncation can leave
  *   uptodate folios beyond the new end, with data of another file even (ext4
  *   with blocks smaller than pages reuses a stale mapping). The kernel loses
@@ -124,12 +124,14 @@ bool tmem_page_cache_event_next(unsigned int number, const char **name, unsigned
 
 #else
 
+#include <linux/err.h>
 #include <linux/hash.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/printk.h>
 #include <linux/slab.h>
+#include <linux/swap.h>
 
 #include "page_cache.h"
 #include "redirect.h"
@@ -657,33 +659,6 @@ static void our_lock_two_nondirectories(struct inode *one, struct inode *other)
 	tmem_hook_leave();
 }
 
-/*
- * swapon calls this with i_rwsem, when it has marked the file and before anything is swapped to it. What is in the page
- * cache, now or later, will not be what the file has in the end, so our mark must outlive that of the kernel. (Where
- * the table of files cannot grow there is none; nothing of the file is stored then either.)
- */
-static void give_up_swap_file(struct address_space *mapping)
-{
-	struct tmem_cached_file *file;
-
-	file = tmem_cached_file_make(mapping, tmem_cached_super_pool(mapping->host->i_sb), GFP_NOFS | __GFP_NOFAIL);
-	if (!file)
-		return;
-	WRITE_ONCE(file->spoiled, true);
-	smp_mb();	/* pairs with put_folio() */
-	tmem_cached_file_flush_slowly(file, 0, ULONG_MAX);
-}
-
-TMEM_ORIGINAL(void, inode_dio_wait, (struct inode *inode));
-static void our_inode_dio_wait(struct inode *inode)
-{
-	tmem_hook_enter();
-	if (unlikely(IS_SWAPFILE(inode)) && S_ISREG(inode->i_mode))
-		give_up_swap_file(&inode->i_data);
-	static_call(original_inode_dio_wait)(inode);
-	tmem_hook_leave();
-}
-
 /* Writes what is dirty, then drops every folio: what is read from here on is what the file system has. */
 static void drop_folios(struct address_space *mapping)
 {
@@ -712,6 +687,23 @@ static void our_unlock_two_nondirectories(struct inode *one, struct inode *other
 	static_call(original_unlock_two_nondirectories)(one, other);
 	tmem_hook_leave();
 }
+
+#ifdef CONFIG_SWAP
+
+/* Called with the area's file open, or, if swapon has failed early, without one. */
+TMEM_ORIGINAL(void, destroy_swap_extents, (TMEM_SWAP_EXTENTS_OF));
+static void our_destroy_swap_extents(TMEM_SWAP_EXTENTS_OF)
+{
+	const struct file *file = tmem_swap_extents_file;
+
+	tmem_hook_enter();
+	if (!IS_ERR_OR_NULL(file) && S_ISREG(file_inode(file)->i_mode))
+		drop_folios(file->f_mapping);
+	static_call(original_destroy_swap_extents)(TMEM_SWAP_EXTENTS);
+	tmem_hook_leave();
+}
+
+#endif
 
 TMEM_ORIGINAL(void, clear_inode, (struct inode *inode));
 static void our_clear_inode(struct inode *inode)
@@ -760,8 +752,10 @@ static struct tmem_redirect redirects[] = {
 #endif
 	TMEM_REDIRECT(generic_remap_file_range_prep),
 	TMEM_REDIRECT(lock_two_nondirectories),
-	TMEM_REDIRECT(inode_dio_wait),
 	TMEM_REDIRECT(unlock_two_nondirectories),
+#ifdef CONFIG_SWAP
+	TMEM_REDIRECT(destroy_swap_extents),
+#endif
 	TMEM_REDIRECT(clear_inode),
 	TMEM_REDIRECT(generic_shutdown_super),
 	TMEM_REDIRECT(__remove_mapping),

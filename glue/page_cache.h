@@ -65,7 +65,7 @@ DECLARE_PER_CPU(struct tmem_page_cache_events, tmem_page_cache_events);
  * @spoiled: the page cache may have kept a folio that is stale; nothing will be put any more
  * @rcu: it is freed when the last reader is gone
  *
- * Made by the first put, tainted, or by swapon, spoiled; ends with the inode (clear_inode()).
+ * Made by the first put, tainted; ends with the inode (clear_inode()).
  */
 struct tmem_cached_file {
 	struct rhash_head node;

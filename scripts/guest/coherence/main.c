@@ -55,6 +55,9 @@ static const struct {
 	{ "remount", test_remount },
 	{ "end-of-file", test_end_of_file },
 	{ "end-of-file-grown", test_end_of_file_grown },
+	{ "swap-file", test_swap_file },
+	{ "swap-file-resident", test_swap_file_resident },
+	{ "swap-file-active", test_swap_file_active },
 	{ "charge", test_charge },
 	{ "far-page", test_far_page },
 };

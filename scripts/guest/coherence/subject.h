@@ -72,6 +72,9 @@ verdict test_rename_over(void);
 verdict test_remount(void);
 verdict test_end_of_file(void);
 verdict test_end_of_file_grown(void);
+verdict test_swap_file(void);
+verdict test_swap_file_resident(void);
+verdict test_swap_file_active(void);
 verdict test_charge(void);
 verdict test_far_page(void);
 
