@@ -18,6 +18,7 @@
 #ifdef TMEM_REDIRECTS
 
 #include <linux/rhashtable.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "operations.h"
@@ -107,6 +108,24 @@ struct tmem_cached_file *tmem_cached_file_make(struct address_space *mapping, in
 		return IS_ERR(other) ? NULL : other;
 	}
 	return file;
+}
+
+/**
+ * tmem_cached_file_spoil - nothing of this file will be put any more
+ * @mapping: the file's
+ * @pool: its file system's; negative if it has none, and then the file stays out should it get one
+ *
+ * Context: Process context. May sleep. The caller keeps the inode from ending.
+ */
+void tmem_cached_file_spoil(struct address_space *mapping, int pool)
+{
+	struct tmem_cached_file *file = tmem_cached_file_find(mapping);
+
+	/* The table refuses while it cannot grow. */
+	while (!file && !(file = tmem_cached_file_make(mapping, pool, GFP_NOFS | __GFP_NOFAIL)))
+		schedule_timeout_uninterruptible(1);
+	WRITE_ONCE(file->spoiled, true);
+	smp_mb();	/* pairs with put_folio(): the caller flushes now */
 }
 
 /**

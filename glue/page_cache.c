@@ -65,7 +65,8 @@
  *   write and while the inode still says that it is one, they are all dropped.
  * - If the invalidation fails, the page cache may have kept a stale folio. The
  *   kernel is rid of it with the next reclaim; we would keep it. Nothing of
- *   that file is put any more (spoiled).
+ *   that file is put any more (spoiled): it gets a record for that, if it has
+ *   none.
  * - The end of the file. Readahead that races with a truncation can leave
  *   uptodate folios beyond the new end, with data of another file even (ext4
  *   with blocks smaller than pages reuses a stale mapping). The kernel loses
@@ -198,6 +199,14 @@ static bool is_barred(struct address_space *mapping)
 
 /* ---- who takes part ---- */
 
+static bool is_file(const struct address_space *mapping)
+{
+	const struct inode *inode = mapping->host;
+
+	return inode && S_ISREG(inode->i_mode) && mapping == &inode->i_data &&
+	       inode->i_mapping == mapping;
+}
+
 /*
  * Files that are left alone wherever they are: what is in memory already, what
  * must not lie about in clear after its key is gone, what is verified whenever
@@ -216,8 +225,7 @@ static bool takes_part(const struct address_space *mapping)
 {
 	const struct inode *inode = mapping->host;
 
-	return inode && S_ISREG(inode->i_mode) && mapping == &inode->i_data &&
-	       inode->i_mapping == mapping && !is_excluded(inode);
+	return is_file(mapping) && !is_excluded(inode);
 }
 
 /* Nothing is known to be wrong with the folio, and nobody but reclaim has it. */
@@ -562,12 +570,17 @@ static void begin_change(struct address_space *mapping, pgoff_t first, pgoff_t l
 
 static void end_change(struct address_space *mapping, pgoff_t first, pgoff_t last, int error)
 {
-	struct tmem_cached_file *file = error ? tmem_cached_file_find(mapping) : NULL;
-
-	if (file)
-		WRITE_ONCE(file->spoiled, true);
+	if (error && is_file(mapping) && !tmem_left_out("spoil"))
+		tmem_cached_file_spoil(mapping, tmem_cached_super_pool(mapping->host->i_sb));
 	flush_range(mapping, first, last);
 	unbar(mapping);
+}
+
+/* What happens when every folio has busy buffers, say. */
+static void fail_to_change(struct address_space *mapping)
+{
+	begin_change(mapping, 0, ULONG_MAX);
+	end_change(mapping, 0, ULONG_MAX, -EBUSY);
 }
 
 TMEM_ORIGINAL(void, truncate_inode_pages_range, (struct address_space *mapping, loff_t first,
@@ -666,7 +679,10 @@ static void drop_folios(struct address_space *mapping)
 	filemap_fdatawrite(mapping);
 	filemap_fdatawait_keep_errors(mapping);
 	/* Comes to our_invalidate_inode_pages2_range(), so that a folio which stays spoils the file. */
-	invalidate_inode_pages2(mapping);
+	if (!tmem_left_out("invalidation"))
+		invalidate_inode_pages2(mapping);
+	else
+		fail_to_change(mapping);
 }
 
 /*

@@ -65,7 +65,7 @@ DECLARE_PER_CPU(struct tmem_page_cache_events, tmem_page_cache_events);
  * @spoiled: the page cache may have kept a folio that is stale; nothing will be put any more
  * @rcu: it is freed when the last reader is gone
  *
- * Made by the first put, tainted; ends with the inode (clear_inode()).
+ * Made by the first put, tainted, or to be spoiled; ends with the inode (clear_inode()).
  */
 struct tmem_cached_file {
 	struct rhash_head node;
@@ -83,6 +83,7 @@ void tmem_cached_file_stop(void);
 
 struct tmem_cached_file *tmem_cached_file_find(struct address_space *mapping);
 struct tmem_cached_file *tmem_cached_file_make(struct address_space *mapping, int pool, gfp_t how);
+void tmem_cached_file_spoil(struct address_space *mapping, int pool);
 void tmem_cached_file_forget(struct address_space *mapping);
 
 int tmem_cached_file_put(struct tmem_cached_file *file, pgoff_t index, const void *data);
