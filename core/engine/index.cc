@@ -181,9 +181,10 @@ PageIndex::Leftover PageIndex::unlink_leaf(LeafBucket &bucket, u32 head, Leaf &l
   return {&leaf, &object, kLeafClasses};
 }
 
-PageIndex::Leftover PageIndex::after_taking(LeafBucket &bucket, u32 head, Leaf &leaf) {
+PageIndex::Leftover PageIndex::after_taking(LeafBucket &bucket, u32 head, Leaf &leaf,
+                                            Leaf::Taken taken) {
   if (leaf.empty()) return unlink_leaf(bucket, head, leaf);
-  const u32 size_class = leaf.class_when_cleared();
+  const u32 size_class = leaf.class_when_cleared(taken);
   return {nullptr, nullptr, size_class == leaf.size_class ? kLeafClasses : size_class};
 }
 
@@ -263,7 +264,7 @@ bool PageIndex::take_if(BackReference back, Pampd pampd, Counter why) {
     oid = leaf->object->oid;
     base = leaf->base;
     const u32 serial = pool->serial();
-    leftover = after_taking(bucket, head, *leaf);
+    leftover = after_taking(bucket, head, *leaf, Leaf::Taken::kOne);
     if (leftover.smaller_class != kLeafClasses) halves = hash_.halves(serial, oid);
   }
   // In it the pool is only compared.
@@ -334,7 +335,7 @@ u32 PageIndex::take_slots(const ObjectKey &key, u64 base, u32 first_slot, u32 la
     if (!leaf) return last_slot + 1;
     next = leaf->take_range(first_slot, last_slot, TakenPages::kMost, [&](Word word) { taken.add(word); });
     if (!taken.count) return next;
-    leftover = after_taking(place.bucket, place.spot.head, *leaf);
+    leftover = after_taking(place.bucket, place.spot.head, *leaf, Leaf::Taken::kRange);
   }
   *object_gone = leftover.object != nullptr;
   tidy(place, leftover);

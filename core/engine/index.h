@@ -111,8 +111,8 @@ class PageIndex {
       Guard guard(place.bucket.lock);
       Leaf *leaf = find_leaf(place);
       if (!leaf || !leaf->take(place.slot, word)) return false;
-      if (!leaf->empty() && leaf->class_when_cleared() == leaf->size_class) return true;
-      leftover = after_taking(place.bucket, place.spot.head, *leaf);
+      if (!leaf->empty() && leaf->class_when_cleared(Leaf::Taken::kOne) == leaf->size_class) return true;
+      leftover = after_taking(place.bucket, place.spot.head, *leaf, Leaf::Taken::kOne);
     }
     tidy(place.object.pool, place.object.oid, place.index(), leftover);
     return true;
@@ -215,7 +215,8 @@ class PageIndex {
   }
 
   // What comes after pages were taken.
-  Leftover after_taking(LeafBucket &bucket, u32 head, Leaf &leaf) TMEM_REQUIRES(bucket.lock);
+  Leftover after_taking(LeafBucket &bucket, u32 head, Leaf &leaf, Leaf::Taken taken)
+      TMEM_REQUIRES(bucket.lock);
   void tidy(const Place &place, const Leftover &leftover);
 
   // What is rare, and not inline, finds the place anew: so put and get need it in no memory.

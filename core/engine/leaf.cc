@@ -18,6 +18,7 @@ void Leaf::prepare() {
 // found for certain; what is said of the bytes above it does not matter, since
 // places in use come first.
 u32 Leaf::place_in_list(u32 slot) const {
+  static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first slot is the lowest byte");
   constexpr u64 kOnes = 0x0101010101010101, kTops = 0x8080808080808080;
   const u64 *const slot_bytes = after_header<u64>();
   for (u32 first = 0; first < count; first += 8) {
@@ -152,10 +153,12 @@ u32 Leaf::class_when_full(u32 slot, bool is_same) const {
   return is_same || same_count ? kWholeSame : kWhole;
 }
 
-// To one in which a page may have any slot. Looked at once in eight pages if there are many.
-u32 Leaf::smaller_class() const {
+// To one in which a page may have any slot. While pages are taken one by one it is looked at once in eight pages if there
+// are many, and what is being emptied in order is left alone.
+u32 Leaf::smaller_class(Taken taken) const {
   const u32 same = static_cast<u32>(size_class);
-  if ((!listed() && count % 8 != 0) || empty() || is_one_stretch()) return same;
+  if (empty()) return same;
+  if (taken == Taken::kOne && (is_one_stretch() || (!listed() && count >= 8 && count % 8 != 0))) return same;
   for (u32 smaller = 0; smaller < same; ++smaller)
     if (smaller <= kMapped && kLeafCapacity[smaller] >= count * 2u)
       return bytes_of(smaller) < bytes_of(same) ? smaller : same;

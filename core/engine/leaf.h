@@ -172,10 +172,11 @@ struct Leaf {
   // The class to shrink to after a page was taken, or the one it has. A leaf
   // shrinks when three quarters of it are free, to twice what it holds, so that
   // it does not grow again at once; one that drains in sequence will soon be gone
-  // and is let be.
-  u32 class_when_cleared() const {
+  // and is let be. After a range has gone there is no more to come.
+  enum class Taken { kOne, kRange };
+  u32 class_when_cleared(Taken taken) const {
     const u32 same = static_cast<u32>(size_class);
-    return count * 4u > capacity() || same < kSmallestShrunk ? same : smaller_class();
+    return count * 4u > capacity() || same < kSmallestShrunk ? same : smaller_class(taken);
   }
 
   // For validate(): what is said twice agrees, no slot is there twice, and no two pages have one word.
@@ -257,7 +258,7 @@ struct Leaf {
   u32 free_place() const;
   u32 lowest_slot() const;
   u32 highest_slot() const;
-  u32 smaller_class() const;
+  u32 smaller_class(Taken taken) const;
   bool read_indirect(u32 slot, Word *word) const;
   bool take_indirect(u32 slot, Word *word);
   Put put_indirect(u32 slot, Word word, Word *old);

@@ -116,6 +116,7 @@ u64 Engine::flush_range_counted(Pool &pool, const Oid &oid, Index first, Index l
       }
       if (breathe == Breathe::kBetweenLeaves) host_.breathe();
     }
+    const u64 pages_before = pages;
     bool gone = false;
     const u32 last_slot = base == last_base ? static_cast<u32>(last.value) & slot_mask : slot_mask;
     u32 slot = base == first_base ? static_cast<u32>(first.value) & slot_mask : 0;
@@ -130,6 +131,7 @@ u64 Engine::flush_range_counted(Pool &pool, const Oid &oid, Index first, Index l
       pages += taken.count;
     }
     if (gone || base == last_base) break;
+    if (breathe == Breathe::kBetweenLeaves && pages != pages_before) host_.breathe();
   }
   pool.count(Counter::pages_flushed, pages);
   return pages;

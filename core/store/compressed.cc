@@ -8,11 +8,12 @@ namespace tmem {
 
 // A compressed page this large takes as much of a run as a raw one, which is read back faster.
 static constexpr u32 kRawFrom = kPageBytes - kUnitBytes + 1;
-// How many runs one put may evict before it gives up. One is enough unless
-// somebody is reading in it at this moment, or the budget has been lowered.
-static constexpr u32 kEvictionsPerPut = 8;
+// How many runs one put may try to evict before it gives up. One is enough unless somebody is
+// reading in it at this moment, or the budget has been lowered; or a file is being flushed, of
+// which a leaf's pages, 256 in up to 37 runs, are not to be had until they are freed.
+static constexpr u32 kEvictionsPerPut = 40;
 // How many runs that cannot be emptied shrinking passes over before it gives up.
-static constexpr u32 kFailuresPerShrink = 16;
+static constexpr u32 kFailuresPerShrink = 48;
 // How many frames are evicted before others get a turn, in process context.
 static constexpr u64 kFramesPerBatch = 64;
 // How many pinned runs a put looks at before it takes a new run.

@@ -68,6 +68,31 @@ class InterleavingTest : public testing::Test {
   scenario_env env_ = {};
 };
 
+// ---- A flush that has taken a leaf out and not yet freed its pages
+
+TEST_F(InterleavingTest, RoomIsFoundWhileALeafIsFreed) {
+  start(100);
+  ASSERT_EQ(tmem_tunable_set(env_.host, TMEM_TUNABLE_ADMIT_EPHEMERAL_PERCENT, 100), TMEM_OK);
+  const int files = new_pool(&env_, 0), swap = new_pool(&env_, TMEM_POOL_PERSISTENT);
+  alignas(8) unsigned char page[TMEM_PAGE_BYTES];
+  const tmem_oid old_file = oid_of(1), young_file = oid_of(2), area = oid_of(3);
+  unsigned long long next = 0;
+  // The oldest pages, more than one leaf's, are one file's; the budget is full of ephemeral ones.
+  const auto put_to = [&](int pool, const tmem_oid &oid, unsigned long long index) {
+    content_fill_mixed(page, 300, index);
+    return tmem_put(env_.client, pool, &oid, index, page);
+  };
+  for (; next < 600; ++next) ASSERT_EQ(put_to(files, old_file, next), TMEM_OK);
+  while (usage().frames_evicted == 0) ASSERT_EQ(put_to(files, young_file, next++), TMEM_OK);
+  interleave(Moment::kAfterLeafBucket, 0, [&] {
+    EXPECT_EQ(put_to(swap, area, 1), TMEM_OK) << "a persistent page is refused while ephemeral ones are there";
+    EXPECT_GE(tmem_shrink(env_.host, 64), 64u);
+  });
+  EXPECT_EQ(tmem_flush_object(env_.client, files, &old_file), TMEM_OK);
+  ASSERT_TRUE(interleaved());
+  ENGINE_CHECK(&env_);
+}
+
 // ---- A get, and what happens to its page meanwhile
 
 constexpr Moment kWithinAGet[] = {Moment::kAfterLeafBucket, Moment::kChecksum, Moment::kDecompress};

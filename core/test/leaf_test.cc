@@ -244,7 +244,7 @@ TEST_P(LeafLifeTest, GrowsAndShrinks) {
     if (round % 2 == 0) std::shuffle(order.begin(), order.end(), random_);
     for (const u32 slot : order) {
       take(**leaf, pages, slot);
-      const u32 smaller = (*leaf)->class_when_cleared();
+      const u32 smaller = (*leaf)->class_when_cleared(Leaf::Taken::kOne);
       ASSERT_LE(smaller, (*leaf)->size_class);
       if (smaller == (*leaf)->size_class || pages.empty()) continue;
       ASSERT_LT(Leaf::bytes_of(smaller), Leaf::bytes_of(static_cast<u32>((*leaf)->size_class)));

@@ -83,4 +83,34 @@ TEST_P(MetadataTest, BytesOfAPage) {
 INSTANTIATE_TEST_SUITE_P(fillings, MetadataTest, testing::ValuesIn(kFillings),
                          [](const testing::TestParamInfo<Filling> &info) { return std::string(info.param.name); });
 
+// A file of which a few pages are left costs at most twice what one of as many pages does that was never larger.
+TEST(TruncatedTest, CostsWhatIsLeft) {
+  constexpr unsigned int kFiles = 50, kPages = 256;
+  for (const unsigned int left : {1u, 3u, 5u, 9u, 40u}) {
+    unsigned long long bytes[2];
+    for (const bool truncated : {false, true}) {
+      scenario_env env = {};
+      injector_reset();
+      ASSERT_TRUE(engine_start(&env, nullptr, 65536));
+      env.page = static_cast<unsigned char *>(platform_allocate(TMEM_PAGE_BYTES));
+      const int pool = new_pool(&env, TMEM_POOL_PERSISTENT);
+      for (unsigned int file = 0; file < kFiles; ++file) {
+        for (unsigned int page = 0; page < (truncated ? kPages : left); ++page)
+          ASSERT_EQ(put_data(&env, pool, file, page, CONTENT_NEAR_SAME, page), TMEM_OK);
+        const tmem_oid oid = oid_of(file);
+        if (truncated) {
+          ASSERT_EQ(tmem_flush_range(env.client, pool, &oid, left, kPages - 1), TMEM_OK);
+        }
+      }
+      struct tmem_host_stats stats;
+      tmem_host_stats(env.host, &stats);
+      ASSERT_EQ(stats.pages.pages, kFiles * left);
+      bytes[truncated] = stats.index_bytes;
+      engine_stop(&env);
+      platform_release(env.page);
+    }
+    EXPECT_LE(bytes[true], 2 * bytes[false]) << left << " pages";
+  }
+}
+
 }  // namespace
