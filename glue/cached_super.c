@@ -220,7 +220,7 @@ void tmem_cached_super_want(struct super_block *super)
 		return;
 	if (!wanted.super) {
 		wanted = (struct wish){ super, type, number };
-		queue_work(system_unbound_wq, &adopt_work);
+		queue_work(tmem_unbound_wq, &adopt_work);
 	}
 	spin_unlock(&wanted_lock);
 }

@@ -73,6 +73,13 @@
 #define tmem_ftrace_return_to(registers, address) ftrace_instruction_pointer_set(registers, address)
 #endif
 
+/* 2025, 6.17: system_unbound_wq has another name; later kernels complain of the old one when it is used. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
+#define tmem_unbound_wq system_dfl_wq
+#else
+#define tmem_unbound_wq system_unbound_wq
+#endif
+
 /* 2026, 7.x: the last byte to truncate is unsigned. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
 #define tmem_truncate_last_t uoff_t
