@@ -431,6 +431,20 @@ static void read_some(const struct readahead_control *control, pgoff_t index, un
 	static_call(original_read_pages)(&some);
 }
 
+/* A folio that readahead has put there, locked and with a reference; NULL: it has not, which cannot be. */
+static struct folio *folio_to_read(struct address_space *mapping, pgoff_t index)
+{
+	struct folio *folio = xa_load(&mapping->i_pages, index);
+
+	return WARN_ON_ONCE(!folio || xa_is_value(folio)) ? NULL : folio;
+}
+
+static void let_go(struct folio *folio)
+{
+	folio_unlock(folio);
+	folio_put(folio);
+}
+
 /* Lets go of the folios at the end of @control that are wholly beyond the end of the file, unread. */
 static void leave_beyond_end(struct readahead_control *control)
 {
@@ -441,17 +455,16 @@ static void leave_beyond_end(struct readahead_control *control)
 	if (likely(last <= end) || !takes_part(mapping))
 		return;
 	while (index < last) {
-		struct folio *folio = xa_load(&mapping->i_pages, index);
+		struct folio *folio = folio_to_read(mapping, index);
 		unsigned long count;
 
-		if (WARN_ON_ONCE(!folio || xa_is_value(folio)))
+		if (!folio)
 			return;
 		count = folio_nr_pages(folio);
 		if (index >= end) {
 			if (control->_index + control->_nr_pages > index)
 				control->_nr_pages = index - control->_index;
-			folio_unlock(folio);
-			folio_put(folio);
+			let_go(folio);
 			this_cpu_add(tmem_page_cache_events.count[TMEM_EVENT_pages_beyond_end], count);
 		}
 		index += count;
@@ -470,17 +483,16 @@ static void read_or_fill(struct readahead_control *control, struct tmem_cached_f
 	pgoff_t index = control->_index, unread = index;
 
 	while (index < end) {
-		struct folio *folio = xa_load(&mapping->i_pages, index);
+		struct folio *folio = folio_to_read(mapping, index);
 		unsigned long count;
 
-		if (WARN_ON_ONCE(!folio || xa_is_value(folio)))
+		if (!folio)
 			break;
 		count = folio_nr_pages(folio);
 		if (fill_folio(file, mapping, folio)) {
 			if (unread < index)
 				read_some(control, unread, index - unread);
-			folio_unlock(folio);
-			folio_put(folio);
+			let_go(folio);
 			unread = index + count;
 		}
 		index += count;

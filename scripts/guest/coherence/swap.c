@@ -118,17 +118,24 @@ static unsigned char *some_memory(void)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
+/* Becomes a swap area, is written to, and ends; *@changed: how many of its pages the kernel wrote. */
+static verdict be_an_area(struct subject *subject, size_t *changed)
+{
+	unsigned char *memory = some_memory();
+
+	TRY(area_begin(subject));
+	return area_end(subject, area_write(subject, memory, 2, changed));
+}
+
 /* The store has the file's pages when it becomes an area: they must be gone when it ends. */
 verdict test_swap_file(void)
 {
 	struct subject subject;
-	unsigned char *memory = some_memory();
 	size_t changed = 0;
 
 	TRY(subject_make_for_swap(&subject, "swap-file"));
 	TRY(subject_put(&subject));
-	TRY(area_begin(&subject));
-	TRY(area_end(&subject, area_write(&subject, memory, 2, &changed)));
+	TRY(be_an_area(&subject, &changed));
 	TRY(subject_compare_all(&subject));
 	subject_end(&subject);
 	printf("note swap-file: the kernel wrote %zu pages to it\n", changed);
@@ -142,12 +149,10 @@ verdict test_swap_file(void)
 verdict test_swap_file_resident(void)
 {
 	struct subject subject;
-	unsigned char *memory = some_memory();
 	size_t changed = 0;
 
 	TRY(subject_make_for_swap(&subject, "swap-file-resident"));
-	TRY(area_begin(&subject));
-	TRY(area_end(&subject, area_write(&subject, memory, 2, &changed)));
+	TRY(be_an_area(&subject, &changed));
 	TRY(subject_put(&subject));
 	TRY(subject_compare_all(&subject));
 	subject_end(&subject);
