@@ -106,7 +106,8 @@ static int give(swp_entry_t entry, struct folio *folio)
 	const int result = tmem_swap_load(swp_type(entry), swp_offset(entry), folio_page(folio, 0));
 
 	if (result == TMEM_OK && READ_ONCE(crowded) && folio_test_swapcache(folio)) {
-		folio_mark_dirty(folio);
+		if (!tmem_left_out("dirty"))
+			folio_mark_dirty(folio);
 		tmem_swap_invalidate(swp_type(entry), swp_offset(entry), 1);
 	}
 	return result;
