@@ -10,8 +10,8 @@
 // The same numbers stand in glue/abi_check.c: C and C++ agree on every layout.
 static_assert(sizeof(tmem_oid) == 24 && sizeof(tmem_codec_buffers) == 24);
 static_assert(sizeof(tmem_host_ops) == 144 && sizeof(tmem_pam_ops) == 104);
-static_assert(sizeof(tmem_pam_page) == 24 && sizeof(tmem_usage) == 136);
-static_assert(sizeof(tmem_stats) == 224 && sizeof(struct tmem_host_stats) == 408);
+static_assert(sizeof(tmem_pam_page) == 24 && sizeof(tmem_usage) == 144);
+static_assert(sizeof(tmem_stats) == 224 && sizeof(struct tmem_host_stats) == 416);
 static_assert(sizeof(tmem_pool_info) == 272);
 
 using tmem::Engine;

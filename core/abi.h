@@ -247,6 +247,7 @@ struct tmem_pam_page {
 	X(entries, "pages in the PAM now, not counting same-filled ones")                          \
 	X(entries_raw, "of these, stored uncompressed")                                            \
 	X(entries_moved, "pages moved from one run to another, ever")                              \
+	X(puts_refused_unseen, "pages refused without being compressed, because others had just found no room, ever") \
 	X(bytes_stored, "bytes of page data as stored now (compressed)")                           \
 	X(compactions, "runs whose entries were moved together to join their holes, ever")                                  \
 	X(checksum_errors, "stored pages whose checksum did not match, ever")                      \

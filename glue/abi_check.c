@@ -96,21 +96,21 @@ OFFSET(struct tmem_pam_ops, set_limit, 80);
 OFFSET(struct tmem_pam_ops, set_client, 88);
 OFFSET(struct tmem_pam_ops, usage, 96);
 
-SIZE(struct tmem_usage, 136);
+SIZE(struct tmem_usage, 144);
 OFFSET(struct tmem_usage, frames, 0);
-OFFSET(struct tmem_usage, metadata_bytes, 120);
-OFFSET(struct tmem_usage, directory_bytes, 128);
+OFFSET(struct tmem_usage, metadata_bytes, 128);
+OFFSET(struct tmem_usage, directory_bytes, 136);
 
 SIZE(struct tmem_stats, 224);
 OFFSET(struct tmem_stats, puts, 0);
 OFFSET(struct tmem_stats, pages_corrupt, 192);
 OFFSET(struct tmem_stats, objects, 216);
 
-SIZE(struct tmem_host_stats, 408);
+SIZE(struct tmem_host_stats, 416);
 OFFSET(struct tmem_host_stats, pages, 0);
 OFFSET(struct tmem_host_stats, usage, 224);
-OFFSET(struct tmem_host_stats, bad_arguments, 360);
-OFFSET(struct tmem_host_stats, clients, 400);
+OFFSET(struct tmem_host_stats, bad_arguments, 368);
+OFFSET(struct tmem_host_stats, clients, 408);
 
 SIZE(struct tmem_pool_info, 272);
 OFFSET(struct tmem_pool_info, client_name, 0);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-// same_object - what a second thread on the same object of the same pool is worth; two lines of JSON.
+// same_object - what a second thread on the same object of the same pool is worth; four lines of JSON.
 //
 //   same_object [MILLISECONDS [ROUNDS]]        default: 200 ms, 15 rounds
 //
 // Each thread has a range of indexes of its own, as two processors have that
 // reclaim from one file, or swap to one area. Over and over it puts all pages
-// of the range, gets them all, and (the persistent ones) flushes them. One
-// thread and two take turns, each for so long; the medians are printed:
+// of the range, gets them all, and (the persistent ones) flushes them. First
+// with a PAM that stores nothing, so that nothing but the index is shared; then
+// with the compressed store, and real pages. One thread and two take turns,
+// each for so long; the medians are printed:
 //
 //   one_ns, two_ns    time that a thread was running, per operation, with one thread and with two
 //   scaling           2 * one_ns / two_ns: how much more two processors do that have nothing else to do
@@ -18,6 +20,7 @@
 
 #include "bench_host.h"
 #include "counting_pam.h"
+#include "real_pages.h"
 #include "threads.h"
 
 using namespace tmem_bench;
@@ -25,21 +28,20 @@ using namespace tmem_bench;
 namespace {
 
 constexpr unsigned long long kRange = 4096;
-constexpr unsigned long long kMemoryFrames = 2 * kRange * 5;
+constexpr unsigned long long kMemoryFrames = 2 * kRange * 10;  // of which 20 % are the budget, with twice the room for all pages
 constexpr tmem_oid kOid = {{0x1234567890abcdef, 42, 0}};
-
-alignas(TMEM_PAGE_BYTES) unsigned char page_in[TMEM_PAGE_BYTES] = {1};
 
 // One thread's work until @stop; returns its operations.
 unsigned long long work(tmem_client *client, int pool, bool persistent, unsigned long long first,
                         const std::atomic<bool> &stop) {
-  alignas(TMEM_PAGE_BYTES) static thread_local unsigned char page_out[TMEM_PAGE_BYTES];
+  static thread_local Page page_out;
+  const std::vector<Page> &pages = real_pages();
   unsigned long long operations = 0, failures = 0;
   while (!stop.load(std::memory_order_relaxed)) {
     for (unsigned long long i = 0; i < kRange; ++i)
-      failures += tmem_put(client, pool, &kOid, first + i, page_in) != TMEM_OK;
+      failures += tmem_put(client, pool, &kOid, first + i, pages[i % pages.size()].bytes) != TMEM_OK;
     for (unsigned long long i = 0; i < kRange; ++i)
-      failures += tmem_get(client, pool, &kOid, first + i, page_out) != TMEM_OK;
+      failures += tmem_get(client, pool, &kOid, first + i, page_out.bytes) != TMEM_OK;
     operations += 2 * kRange;
     if (!persistent) continue;
     for (unsigned long long i = 0; i < kRange; ++i)
@@ -76,14 +78,9 @@ double median(std::vector<double> values) {
   return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-}  // namespace
-
-int main(int argc, char **argv) {
-  const double seconds = (argc > 1 ? std::atof(argv[1]) : 200) / 1000;
-  const int rounds = argc > 2 ? std::atoi(argv[2]) : 15;
-  if (argc > 3 || seconds <= 0 || rounds < 1) fail("usage: same_object [MILLISECONDS [ROUNDS]]");
+void compare(const tmem_pam_ops *pam, const char *keeps, double seconds, int rounds) {
   for (const bool persistent : {false, true}) {
-    BenchHost host(kMemoryFrames, 2, counting_pam());
+    BenchHost host(kMemoryFrames, 2, pam);
     const int pool = host.new_pool(persistent ? TMEM_POOL_PERSISTENT : 0);
     std::vector<double> one_ns, two_ns, scaling, scaling_wall;
     for (int round = 0; round < rounds; ++round) {
@@ -97,10 +94,20 @@ int main(int argc, char **argv) {
     host.validate();
     host.destroy_pool(pool);
     std::printf(
-        "{\"engine\":\"tmem\",\"pool\":\"%s\",\"one_ns\":%.1f,\"two_ns\":%.1f,\"scaling\":%.2f,"
+        "{\"engine\":\"tmem\",\"keeps\":\"%s\",\"pool\":\"%s\",\"one_ns\":%.1f,\"two_ns\":%.1f,\"scaling\":%.2f,"
         "\"scaling_wall\":%.2f}\n",
-        persistent ? "persistent" : "ephemeral", median(one_ns), median(two_ns), median(scaling),
+        keeps, persistent ? "persistent" : "ephemeral", median(one_ns), median(two_ns), median(scaling),
         median(scaling_wall));
   }
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+  const double seconds = (argc > 1 ? std::atof(argv[1]) : 200) / 1000;
+  const int rounds = argc > 2 ? std::atoi(argv[2]) : 15;
+  if (argc > 3 || seconds <= 0 || rounds < 1) fail("usage: same_object [MILLISECONDS [ROUNDS]]");
+  compare(counting_pam(), "nothing", seconds, rounds);
+  compare(tmem_compressed_pam(), "pages", seconds, rounds);
   return 0;
 }

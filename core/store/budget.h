@@ -9,6 +9,12 @@
 // in proportion to its weight, among those with anything ephemeral, loses its
 // oldest; when a client is at its own limit, it loses its own.
 //
+// A refusal stands for a while: when a page has found no room, none is looked at
+// until there is room for a good many, a 64th of the budget. Else each would be
+// compressed only to be refused, and of pages that are swapped out together some
+// would be kept and some not, so that the disk's part is read back in pieces. The
+// idea is that of zswap's accept_threshold_percent.
+//
 // T is the PAM's unit of reclaim, a block of kFrames frames; busy() while somebody
 // empties it, at its place in the list. Locking is the PAM's.
 #ifndef TMEM_CORE_STORE_BUDGET_H
@@ -24,11 +30,18 @@ class Budget {
  public:
   using Blocks = List<T, kNode>;
 
+  // kDone, or what one page was refused for, and all are until there is so much room.
+  struct Refusal {
+    Outcome reason = Outcome::kDone;
+    u64 bytes_wanted = 0;
+  };
+
   struct Account {
     u64 weight = TMEM_WEIGHT_DEFAULT;
     u64 limit = TMEM_NO_LIMIT;
     u64 frames = 0;
     u64 ephemeral_frames = 0;
+    Refusal refusals[2];  // of ephemeral pages, of persistent ones
     Blocks ephemeral;   // least recently filled first
     Blocks persistent;  // in no order of meaning
   };
@@ -96,6 +109,23 @@ class Budget {
     return accounts[client].ephemeral.back() == &block;
   }
 
+  // A page has found no room, though there were @hole_bytes of holes.
+  void refuse(Outcome reason, u32 client, bool persistent, u64 hole_bytes) {
+    accounts[client].refusals[persistent] = {reason, room_wanted(client, room(client, hole_bytes))};
+  }
+  // kDone, or what pages of this client and kind are to be refused for.
+  Outcome refusal(u32 client, bool persistent, u64 hole_bytes) {
+    Refusal &refusal = accounts[client].refusals[persistent];
+    const u64 bytes = room(client, hole_bytes);
+    // Ephemeral pages go before any other is refused.
+    const bool evictable = (refusal.reason == Outcome::kRefusedLimit ? accounts[client].ephemeral_frames
+                                                                     : ephemeral_frames()) != 0;
+    if (evictable || bytes >= refusal.bytes_wanted) refusal = {};
+    // There may be less room than before, and never again so much.
+    refusal.bytes_wanted = min(refusal.bytes_wanted, room_wanted(client, bytes));
+    return refusal.reason;
+  }
+
   u64 ephemeral_frames() const {
     u64 sum = 0;
     for (const Account &account : accounts) sum += account.ephemeral_frames;
@@ -112,6 +142,18 @@ class Budget {
   Account accounts[TMEM_CLIENTS_MAX];
   u64 limit = 0;   // frames
   u64 frames = 0;  // charged now, over all accounts
+
+ private:
+  static constexpr u64 kRoomPart = 64;
+
+  // What this client could have without evicting anything: its holes, and what nobody has.
+  u64 room(u32 client, u64 hole_bytes) const {
+    const Account &account = accounts[client];
+    return hole_bytes + min(limit - min(limit, frames), account.limit - min(account.limit, account.frames)) * kPageBytes;
+  }
+  u64 room_wanted(u32 client, u64 bytes) const {
+    return bytes + min(limit, accounts[client].limit) * kPageBytes / kRoomPart;
+  }
 };
 
 }  // namespace tmem

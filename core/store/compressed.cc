@@ -60,7 +60,30 @@ Result<CompressedStore::Encoded> CompressedStore::encode(const tmem_pam_page &pa
   return Encoded{buffers.output, EntryFormat::compressed(static_cast<u32>(bytes))};
 }
 
+// Most pages of this client and kind find no room: so this one is not compressed first.
+Outcome CompressedStore::refuse_unseen(u32 client, bool persistent) {
+  const u32 bit = refusing_bit(client, persistent);
+  if (!(refusing_.load_relaxed() & bit)) return Outcome::kDone;
+  Guard guard(lock_);
+  const Outcome reason = budget_.refusal(client, persistent, hole_bytes(client, persistent));
+  if (reason == Outcome::kDone)
+    refusing_.store_relaxed(refusing_.load_relaxed() & ~bit);
+  else
+    refused_unseen_++;
+  return reason;
+}
+
+// No room was found. A large page may be unlucky; if a common one is, so will be the next.
+void CompressedStore::note_refusal_locked(Outcome reason, const Request &request) {
+  if (reason != Outcome::kRefusedBudget && reason != Outcome::kRefusedLimit) return;
+  if (request.format.bytes() * entries_ > bytes_stored_) return;
+  budget_.refuse(reason, request.client, request.persistent, hole_bytes(request.client, request.persistent));
+  refusing_.store_relaxed(refusing_.load_relaxed() | refusing_bit(request.client, request.persistent));
+}
+
 Result<Pampd> CompressedStore::create(const tmem_pam_page &page) {
+  if (const Outcome reason = refuse_unseen(page.client, page.persistent != 0); reason != Outcome::kDone)
+    return reason;
   // The buffers are this CPU's until codec_end: the encoded page lives in them.
   const tmem_codec_buffers buffers = host_.codec_begin();
   Result<Pampd> created = Outcome::kNoMemory;
@@ -99,8 +122,9 @@ Result<CompressedStore::Place> CompressedStore::reserve(const Request &request) 
   Guard guard(lock_);
   if (!run.ok()) {
     // What was tried may have made room all the same.
-    const Maybe<Place> place = place_locked(request);
-    return place ? Result<Place>(*place) : run.outcome();
+    if (const Maybe<Place> place = place_locked(request)) return *place;
+    note_refusal_locked(run.outcome(), request);
+    return run.outcome();
   }
   adopt(*run.value(), request.client, request.persistent);
   return place_in(*run.value(), request);
@@ -469,6 +493,7 @@ void CompressedStore::usage(tmem_usage &usage) {
   usage.entries_moved = entries_moved_;
   usage.bytes_stored = bytes_stored_;
   usage.compactions = packings_;
+  usage.puts_refused_unseen = refused_unseen_;
   usage.checksum_errors = checksum_errors_.load_relaxed();
   usage.decoder_errors = decoder_errors_.load_relaxed();
   usage.metadata_bytes = runs_ * sizeof(Run);

@@ -96,6 +96,14 @@ class CompressedStore {
 
   // The page as it will be stored: in @buffers, or the page itself.
   Result<Encoded> encode(const tmem_pam_page &page, const tmem_codec_buffers &buffers) const;
+  // What pages are refused for without being looked at, or kDone.
+  Outcome refuse_unseen(u32 client, bool persistent);
+  void note_refusal_locked(Outcome reason, const Request &request) TMEM_REQUIRES(lock_);
+  u64 hole_bytes(u32 client, bool persistent) const TMEM_REQUIRES(lock_) {
+    return bins_[client][persistent].free_units * kUnitBytes;
+  }
+  static u32 refusing_bit(u32 client, bool persistent) { return 1u << (client * 2 + persistent); }
+  static_assert(TMEM_CLIENTS_MAX * 2 <= 32);
   // Room for an entry: a slot with its directory entry written, in a pinned run.
   Result<Place> reserve(const Request &request);
   Maybe<Place> place_locked(const Request &request) TMEM_REQUIRES(lock_);
@@ -152,6 +160,7 @@ class CompressedStore {
   Atomic<u64> corrupt_next_;
   Atomic<u64> checksum_errors_;
   Atomic<u64> decoder_errors_;
+  Atomic<u32> refusing_;  // a bit for each client and kind; written under the lock
 
   Lock<Rank::kStore> lock_;
   RunBudget budget_ TMEM_GUARDED_BY(lock_);
@@ -161,6 +170,7 @@ class CompressedStore {
   u64 bytes_stored_ TMEM_GUARDED_BY(lock_) = 0;
   u64 runs_ TMEM_GUARDED_BY(lock_) = 0;
   u64 on_their_way_ TMEM_GUARDED_BY(lock_) = 0;
+  u64 refused_unseen_ TMEM_GUARDED_BY(lock_) = 0;
   u64 packings_ TMEM_GUARDED_BY(lock_) = 0;
   u64 entries_moved_ TMEM_GUARDED_BY(lock_) = 0;
   u64 frames_compacted_ TMEM_GUARDED_BY(lock_) = 0;

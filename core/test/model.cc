@@ -190,6 +190,15 @@ void Model::put() {
            "a same-filled page is stored");
     return;
   }
+  // Others had found no room: then nobody looks at the page.
+  struct tmem_host_stats after;
+  tmem_host_stats(host_, &after);
+  if (after.usage.puts_refused_unseen != unseen_before_) {
+    expect(result == TMEM_REFUSED_BUDGET || result == TMEM_REFUSED_LIMIT, "unseen for want of room only");
+    expect(!options_.plain, "the plain PAM looks at every page");
+    expect(result != TMEM_REFUSED_BUDGET || tmem_shrinkable(host_) == 0, "the budget refuses only when nothing can be evicted");
+    return;
+  }
   const bool nested = no_workspace && !options_.plain;
   expect(nested == (result == TMEM_REFUSED_NESTED), "no workspace: nested; otherwise not");
   if (nested) return;
@@ -411,6 +420,7 @@ void Model::note_evictions() {
   }
   struct tmem_host_stats host;
   tmem_host_stats(host_, &host);
+  unseen_before_ = host.usage.puts_refused_unseen;
   room_before_ = host.usage.frames_limit - std::min(host.usage.frames, host.usage.frames_limit);
 }
 

@@ -149,6 +149,7 @@ class Model {
   tmem_stats totals_ = {};
   tmem_stats past_ = {};   // sum of what all pools have seen, past ones included
   std::map<const Pool *, u64> evicted_before_;  // pages, by pool, before a put
+  u64 unseen_before_ = 0;                       // puts that were refused unseen
   u64 room_before_ = 0;                         // frames left in the budget
   u64 tunables_[TMEM_TUNABLES_COUNT];
   u64 next_tag_ = 1;

@@ -91,7 +91,8 @@ extern "C" {
 	X(holes_are_used_again)                                                                    \
 	X(packing_is_dense)                                                                        \
 	X(compaction_loses_nothing)                                                                \
-	X(holes_make_room_for_persistent_pages)
+	X(holes_make_room_for_persistent_pages)                                                    \
+	X(a_refusal_stands_until_there_is_room)
 
 #define SCENARIOS_SAME_FILLED(X)                                                                   \
 	X(same_filled_persistent_pages_use_no_frame)                                               \

@@ -336,3 +336,53 @@ SCENARIO(holes_make_room_for_persistent_pages)
 		EXPECT_EQUAL(env, get_data(env, pool, 1, stored + i, CONTENT_RANDOM, i), TMEM_OK);
 	engine_stop(env);
 }
+
+/*
+ * Where common pages find no room, others are refused without being compressed, an older copy of
+ * theirs goes all the same, and it takes more than the room of one page for that to end.
+ */
+SCENARIO(a_refusal_stands_until_there_is_room)
+{
+	enum { frames = 10240, budget = frames / 5, part = 64 };
+	struct tmem_host_stats stats;
+	unsigned int stored, flushed, i;
+	long long compressions;
+	unsigned long long bytes;
+	int pool, files;
+
+	if (!engine_start(env, NULL, frames))
+		return;
+	pool = new_pool(env, TMEM_POOL_PERSISTENT);
+	files = new_pool(env, 0);
+	for (stored = 0; put_data(env, pool, 1, stored, CONTENT_TEXT, stored) == TMEM_OK; stored++)
+		;
+	tmem_host_stats(env->host, &stats);
+	EXPECT_EQUAL(env, stats.usage.puts_refused_unseen, 0);
+	EXPECT_EQUAL(env, stats.pages.puts_refused_budget, 1);
+	bytes = stats.usage.bytes_stored / stored;
+
+	compressions = injector.compressions;
+	for (i = 0; i < 20; i++)
+		EXPECT_EQUAL(env, put_data(env, pool, 1, 10 * i, CONTENT_TEXT, 1000 + i), TMEM_REFUSED_BUDGET);
+	EXPECT_EQUAL(env, injector.compressions, compressions);
+	for (i = 0; i < 20; i++)
+		EXPECT_EQUAL(env, get_data(env, pool, 1, 10 * i, CONTENT_TEXT, 10 * i), TMEM_NOT_FOUND);
+	tmem_host_stats(env->host, &stats);
+	EXPECT(env, stats.usage.puts_refused_unseen >= 10);
+	EXPECT_EQUAL(env, stats.usage.puts_refused_unseen, stats.pages.puts_refused_budget - 1);
+	/* What needs no room of the store is taken; the other kind has its own say, and is as badly off. */
+	EXPECT_EQUAL(env, put_data(env, pool, 1, 0, CONTENT_SAME_FILLED, 7), TMEM_OK);
+	EXPECT_EQUAL(env, put_data(env, files, 1, 0, CONTENT_TEXT, 7), TMEM_REFUSED_BUDGET);
+
+	/* Twenty have gone already; one by one, until a page is taken again. */
+	for (flushed = 20; put_data(env, pool, 2, 0, CONTENT_TEXT, 3) != TMEM_OK && flushed < stored; flushed++)
+		EXPECT_EQUAL(env, flush_page(env, pool, 1, 201 + (flushed - 20) * 3), TMEM_OK);
+	EXPECT(env, flushed * bytes > (unsigned long long)budget * TMEM_PAGE_BYTES / part * 9 / 10);
+	EXPECT(env, flushed * bytes < (unsigned long long)budget * TMEM_PAGE_BYTES / part * 2);
+	EXPECT_EQUAL(env, get_data(env, pool, 2, 0, CONTENT_TEXT, 3), TMEM_OK);
+	/* Then as many find room as have gone. */
+	for (i = 1; put_data(env, pool, 2, i, CONTENT_TEXT, i) == TMEM_OK; i++)
+		;
+	EXPECT(env, i * 10 >= flushed * 8);
+	engine_stop(env);
+}
