@@ -82,7 +82,11 @@ struct tmem_lock {
 #define TMEM_RANK_LEAF_BUCKET 1
 #define TMEM_RANK_OBJECT_BUCKET 2
 #define TMEM_RANK_STORE 3
-#define TMEM_RANKS 4
+#define TMEM_RANK_BUDGET 4
+#define TMEM_RANKS 5
+
+/* The CPU this runs on, or another: a hint, to keep CPUs apart. Any context. */
+unsigned int tmem_this_cpu(void);
 
 /* Prepares @lock in its class. Cannot fail. */
 void tmem_lock_init(struct tmem_lock *lock, unsigned int rank);

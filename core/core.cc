@@ -14,7 +14,9 @@
 
 // The stores: what keeps the data.
 #include "store/run.cc"
+#include "store/section.cc"
 #include "store/compressed.cc"
+#include "store/reclaim.cc"
 #include "store/compaction.cc"
 #include "store/plain.cc"
 

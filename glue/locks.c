@@ -9,6 +9,7 @@
  */
 #include <linux/kernel.h>
 #include <linux/lockdep.h>
+#include <linux/smp.h>
 #include <linux/spinlock.h>
 
 #include "glue.h"
@@ -21,7 +22,19 @@ const char *const tmem_rank_names[TMEM_RANKS] = {
 	[TMEM_RANK_LEAF_BUCKET] = "tmem_leaf_bucket",
 	[TMEM_RANK_OBJECT_BUCKET] = "tmem_object_bucket",
 	[TMEM_RANK_STORE] = "tmem_store",
+	[TMEM_RANK_BUDGET] = "tmem_budget",
 };
+
+/**
+ * tmem_this_cpu - which CPU this is
+ *
+ * Context: Any.
+ * Return: Its number; in preemptible context, perhaps of the one before.
+ */
+unsigned int tmem_this_cpu(void)
+{
+	return raw_smp_processor_id();
+}
 
 static spinlock_t *as_spinlock(struct tmem_lock *lock)
 {

@@ -8,7 +8,8 @@
 //   kControl        tables of clients and pools; life cycle and statistics only
 //   kLeafBucket     one bucket of leaves: every page operation
 //   kObjectBucket   one bucket of objects: when a leaf appears or goes
-//   kStore          a PAM's own; innermost, because hold() is called under kLeafBucket
+//   kStore          a PAM's own; hold() is called under kLeafBucket, so it comes after
+//   kBudget         what a PAM's pages are charged to; innermost
 //
 // No lock is held over compression, decompression, an allocation, or a loop
 // without a small constant bound. Eviction holds no kStore lock while it takes
@@ -40,6 +41,7 @@ enum class Rank : u32 {
   kLeafBucket = TMEM_RANK_LEAF_BUCKET,
   kObjectBucket = TMEM_RANK_OBJECT_BUCKET,
   kStore = TMEM_RANK_STORE,
+  kBudget = TMEM_RANK_BUDGET,
 };
 
 template <Rank kRank>

@@ -24,6 +24,8 @@ extern __thread unsigned long tmem_bench_part __attribute__((tls_model("local-ex
 // The way of a lock that is taken.
 void tmem_bench_lock_wait(unsigned long *word);
 
+inline unsigned int tmem_this_cpu() { return tmem_bench_thread; }
+
 inline void tmem_lock_init(tmem_lock *lock, unsigned int) {
   __atomic_store_n(&lock->words[0], 0, __ATOMIC_RELAXED);
 }

@@ -58,6 +58,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
       .tunables = (kind & 16) != 0,
       .clients = (kind & 32) != 0,
       .narrow = (kind & 64) != 0,
+      .cpus = (kind & 128) != 0,
   };
   ByteChoices choices(data + 1, size - 1);
   tmem_test::Model model(options, choices);

@@ -7,7 +7,7 @@
 // ephemeral ones hang on their account's list, least recently filled first,
 // and pay for everything: when the budget is full, the account that holds most
 // in proportion to its weight, among those with anything ephemeral, loses its
-// oldest; when a client is at its own limit, it loses its own.
+// oldest; when a client is at its own limit, it loses its own. (Least recently read, where pages stay when they are read.)
 //
 // A refusal stands for a while: when a page has found no room, none is looked at
 // until there is room for a good many, a 64th of the budget. Else each would be
@@ -93,20 +93,16 @@ class Budget {
 
   // The block to be evicted for @reason (what charge() refused, or no memory)
   // on behalf of @client; nullptr if there is none.
-  T *victim(Outcome reason, u32 client) const {
-    if (reason == Outcome::kRefusedLimit) return oldest_of(accounts[client]);
-    const Account *heaviest = nullptr;
-    for (const Account &account : accounts) {
+  T *victim(Outcome reason, u32 client) {
+    if (reason == Outcome::kRefusedLimit) return oldest_unread_of(accounts[client]);
+    Account *heaviest = nullptr;
+    for (Account &account : accounts) {
       if (!oldest_of(account)) continue;
       // frames/weight > frames/weight, without dividing.
       if (!heaviest || account.frames * heaviest->weight > heaviest->frames * account.weight)
         heaviest = &account;
     }
-    return heaviest ? oldest_of(*heaviest) : nullptr;
-  }
-  // Is it the last that eviction would come to?
-  bool is_youngest(const T &block, u32 client) const {
-    return accounts[client].ephemeral.back() == &block;
+    return heaviest ? oldest_unread_of(*heaviest) : nullptr;
   }
 
   // A page has found no room, though there were @hole_bytes of holes.
@@ -139,12 +135,25 @@ class Budget {
     return block;
   }
 
+  // One from which pages were read that stay when they are (shared pools) has another turn, as far as
+  // one look at the list is to go. The idea is that of the clock, and the kernel's referenced pages.
+  static T *oldest_unread_of(Account &account) {
+    T *block = oldest_of(account);
+    for (u32 turns = 0; block && turns < kTurns && block->forget_read(); ++turns) {
+      account.ephemeral.remove(*block);
+      account.ephemeral.push_back(*block);
+      block = oldest_of(account);
+    }
+    return block;
+  }
+
   Account accounts[TMEM_CLIENTS_MAX];
   u64 limit = 0;   // frames
   u64 frames = 0;  // charged now, over all accounts
 
  private:
   static constexpr u64 kRoomPart = 64;
+  static constexpr u32 kTurns = 16;
 
   // What this client could have without evicting anything: its holes, and what nobody has.
   u64 room(u32 client, u64 hole_bytes) const {

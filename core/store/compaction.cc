@@ -14,44 +14,20 @@
 
 namespace tmem {
 
-// How many runs are looked at for one that can be emptied.
-static constexpr u32 kCandidates = 8;
 // How many runs of a client and kind may turn out not to be emptied before it gives up.
 static constexpr u32 kFailuresPerCompaction = 16;
 
-// The emptiest run of the client and kind, if the holes of the others take what it has.
-Run *CompressedStore::choose_sparse_locked(u32 client, bool persistent) {
-  const Bins &bins = bins_[client][persistent];
-  if (bins.stuck) return nullptr;
-  u32 looked_at = 0;
-  for (u32 group = kBins / 64; group-- > 0;)
-    for (u64 left = bins.filled[group]; left;) {
-      const u32 number = highest_bit(left);
-      left &= ~(u64{1} << number);
-      const Bin &bin = bins.bin[group * 64 + number];
-      for (Run *run = bin.front(); run; run = bin.after(*run)) {
-        const u32 used = kUnitsPerRun - run->free_units;
-        if (bins.free_units - run->free_units < used || looked_at++ == kCandidates) return nullptr;
-        // A pin may be a writer's, and what he has not written must not be copied:
-        // he could publish it between the copy and the move. And the run that is
-        // being filled would make its pages old.
-        if (!run->pins.any() && !run->left_over && (persistent || !budget_.is_youngest(*run, client))) return run;
-      }
-    }
-  return nullptr;
-}
-
 // One entry of a run on its way. False: there is no room for it elsewhere.
-bool CompressedStore::move_entry(Run &run, u32 slot, const Request &request) {
+bool CompressedStore::move_entry(Section &section, Run &run, u32 slot, const Request &request) {
   Place to;
   u32 from_unit;
   {
-    Guard guard(lock_);
+    Guard guard(section.lock);
     // It may have been freed meanwhile, and may be at any time from here on; its slot
     // is not used again, and nothing else comes to its units.
     if (!run.entry(slot).in_use() || run.entry(slot).is_doomed() || !run.is_sane(slot)) return true;
     from_unit = run.entry(slot).unit;
-    const Maybe<Place> place = place_locked(request);
+    const Maybe<Place> place = section.place(request);
     if (!place) return false;
     to = *place;
   }
@@ -59,44 +35,51 @@ bool CompressedStore::move_entry(Run &run, u32 slot, const Request &request) {
   const bool moved = engine_.move(BackReference{request.back_reference}, pampd_of(run, slot),
                                   pampd_of(*to.run, to.slot));
   {
-    // No run is emptied by that: one is on its way, the other has our pin, with
+    // No run is emptied by that: one is taken, the other has our pin, with
     // which a copy that nobody has seen goes.
-    Guard guard(lock_);
-    entries_moved_ += moved;
-    static_cast<void>(moved ? drop_locked(run, slot) : drop_locked(*to.run, to.slot));
+    Guard guard(section.lock);
+    section.counts.entries_moved += moved;
+    moved ? section.drop(run, slot) : section.drop(*to.run, to.slot);
   }
   unpin(*to.run);
   return true;
 }
 
-Run *CompressedStore::compact_run(u32 client, bool persistent, bool *left_over) {
+Run *CompressedStore::compact_run(Section &section, u32 client, bool persistent, bool *left_over) {
   Run *run;
   u32 cursor = 0;
   Batch batch;
   {
-    Guard guard(lock_);
-    run = choose_sparse_locked(client, persistent);
+    Guard guard(section.lock);
+    run = section.sparse(client, persistent);
     if (!run) return nullptr;
-    set_out_locked(*run);
-    next_batch(*run, &cursor, batch);
+    if (!take(*run)) {
+      *left_over = true;
+      return nullptr;
+    }
+    section.set_out(*run);
+    next_batch(section, *run, &cursor, batch);
   }
   bool room = true;
   for (;;) {
     for (u32 i = 0; i < batch.count && room; ++i)
-      room = move_entry(*run, batch.slots[i],
+      room = move_entry(section, *run, batch.slots[i],
                         {client, persistent, batch.back_references[i], batch.formats[i], true});
-    Guard guard(lock_);
-    if (room) next_batch(*run, &cursor, batch);
+    Guard guard(section.lock);
+    if (room) next_batch(section, *run, &cursor, batch);
     if (room && batch.count) continue;
-    if (!arrive_locked(*run)) {
-      bins_[client][persistent].stuck = !room;
-      // A page that is read or not yet published; or what the directory says of one is wrong.
-      run->left_over = *left_over = room;
-      return nullptr;
-    }
-    frames_compacted_ += kFramesPerRun;
-    return run;
+    if (arrive(section, *run, Emptied::kByCompaction, Outcome::kDone)) return run;
+    if (!room) section.set_stuck(client, persistent);
+    // A page that is read or not yet published; or what the directory says of one is wrong.
+    run->left_over = *left_over = room;
+    return nullptr;
   }
+}
+
+Run *CompressedStore::compact_run(u32 client, bool persistent, bool *left_over) {
+  for (Section *section = sections(); section != end_of_sections(); ++section)
+    if (Run *run = compact_run(*section, client, persistent, left_over)) return run;
+  return nullptr;
 }
 
 u64 CompressedStore::compact(u64 frames) {
@@ -116,19 +99,6 @@ u64 CompressedStore::compact(u64 frames) {
         }
       }
   return freed;
-}
-
-// Holes are worth the copying when they are a quarter of their runs.
-u64 CompressedStore::compactable() {
-  Guard guard(lock_);
-  u64 runs = 0;
-  for (u32 client = 0; client < TMEM_CLIENTS_MAX; ++client)
-    for (u32 kind = 0; kind < 2; ++kind) {
-      const Bins &bins = bins_[client][kind];
-      if (bins.free_units * 4 > bins.runs * kUnitsPerRun && choose_sparse_locked(client, kind))
-        runs += bins.free_units / kUnitsPerRun;
-    }
-  return runs * kFramesPerRun;
 }
 
 }  // namespace tmem

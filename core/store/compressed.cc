@@ -8,33 +8,61 @@ namespace tmem {
 
 // A compressed page this large takes as much of a run as a raw one, which is read back faster.
 static constexpr u32 kRawFrom = kPageBytes - kUnitBytes + 1;
-// How many runs one put may try to evict before it gives up. One is enough unless somebody is
-// reading in it at this moment, or the budget has been lowered; or a file is being flushed, of
-// which a leaf's pages, 256 in up to 37 runs, are not to be had until they are freed.
-static constexpr u32 kEvictionsPerPut = 40;
-// How many runs that cannot be emptied shrinking passes over before it gives up.
-static constexpr u32 kFailuresPerShrink = 48;
-// How many frames are evicted before others get a turn, in process context.
-static constexpr u64 kFramesPerBatch = 64;
-// How many pinned runs a put looks at before it takes a new run.
-static constexpr u32 kRunsPerSearch = 8;
+
+CompressedStore::CompressedStore(Engine &engine, u32 sections)
+    : engine_(engine), host_(engine.host()), section_mask_(sections - 1) {
+  budget_lock_.init();
+  for (u32 i = 0; i < sections; ++i) (new (Placement{this->sections() + i}) Section)->init(i);
+}
+
+CompressedStore::~CompressedStore() {
+  for (Section *section = sections(); section != end_of_sections(); ++section) {
+    section->destroy();
+    section->~Section();
+  }
+  budget_lock_.destroy();
+}
+
+// One for each CPU, as far as there are CPUs enough to meet and memory enough not to miss it.
+u32 CompressedStore::sections_for(const tmem_host_ops &host) {
+#ifdef TMEM_DEBUG
+  constexpr u64 kFramesPerSection = 1;  // tests fill small machines, and sections are to meet
+#else
+  constexpr u64 kFramesPerSection = 4096;
+#endif
+  const u64 wanted = min<u64>(min<u64>(host.cpu_count, Section::kMost), host.memory_frames / kFramesPerSection);
+  u32 sections = 1;
+  while (sections * 2 <= wanted) sections *= 2;
+  return sections;
+}
 
 // ---- Pins
 
 void CompressedStore::pin(Run &run) {
   if (run.pins.try_pin()) return;
-  Guard guard(lock_);  // nothing moves under it
+  Guard guard(section_of(run).lock);  // nothing moves under it
   run.pins.pin_locked();
 }
 
 void CompressedStore::unpin(Run &run) {
   if (run.pins.try_unpin()) return;
+  Section &section = section_of(run);
   bool emptied = false;
   {
-    Guard guard(lock_);
-    if (run.pins.unpin_locked()) emptied = reap_locked(run);
+    Guard guard(section.lock);
+    if (run.pins.unpin_locked()) {
+      section.reap(run);
+      emptied = retire_if_empty(section, run);
+    }
   }
   if (emptied) free_run(&run);
+}
+
+// After a hold, which is a hit in a pool where pages stay: they are not to go as if nobody wanted them.
+void CompressedStore::release(Pampd pampd) {
+  Run &run = *place_of(pampd).run;
+  if (!run.persistent) run.read.store_relaxed(true);
+  unpin(run);
 }
 
 // ---- In
@@ -60,29 +88,9 @@ Result<CompressedStore::Encoded> CompressedStore::encode(const tmem_pam_page &pa
   return Encoded{buffers.output, EntryFormat::compressed(static_cast<u32>(bytes))};
 }
 
-// Most pages of this client and kind find no room: so this one is not compressed first.
-Outcome CompressedStore::refuse_unseen(u32 client, bool persistent) {
-  const u32 bit = refusing_bit(client, persistent);
-  if (!(refusing_.load_relaxed() & bit)) return Outcome::kDone;
-  Guard guard(lock_);
-  const Outcome reason = budget_.refusal(client, persistent, hole_bytes(client, persistent));
-  if (reason == Outcome::kDone)
-    refusing_.store_relaxed(refusing_.load_relaxed() & ~bit);
-  else
-    refused_unseen_++;
-  return reason;
-}
-
-// No room was found. A large page may be unlucky; if a common one is, so will be the next.
-void CompressedStore::note_refusal_locked(Outcome reason, const Request &request) {
-  if (reason != Outcome::kRefusedBudget && reason != Outcome::kRefusedLimit) return;
-  if (request.format.bytes() * entries_ > bytes_stored_) return;
-  budget_.refuse(reason, request.client, request.persistent, hole_bytes(request.client, request.persistent));
-  refusing_.store_relaxed(refusing_.load_relaxed() | refusing_bit(request.client, request.persistent));
-}
-
 Result<Pampd> CompressedStore::create(const tmem_pam_page &page) {
-  if (const Outcome reason = refuse_unseen(page.client, page.persistent != 0); reason != Outcome::kDone)
+  Section &section = section_of_this_cpu();
+  if (const Outcome reason = refuse_unseen(section, page.client, page.persistent != 0); reason != Outcome::kDone)
     return reason;
   // The buffers are this CPU's until codec_end: the encoded page lives in them.
   const tmem_codec_buffers buffers = host_.codec_begin();
@@ -96,9 +104,9 @@ Result<Pampd> CompressedStore::create(const tmem_pam_page &page) {
       format = format.with_checksum();
     }
     const Result<Place> place = reserve(
-        {page.client, page.persistent != 0, static_cast<u32>(page.back_reference), format});
+        section, {page.client, page.persistent != 0, static_cast<u32>(page.back_reference), format});
     if (place.ok()) {
-      const auto [run, slot] = place.value();
+      const auto [run, slot, touch] = place.value();
       run->write(slot, checksum, data);
       corrupt_if_asked(*run, slot);
       created = pampd_of(*run, slot);
@@ -113,58 +121,74 @@ Result<Pampd> CompressedStore::create(const tmem_pam_page &page) {
   return created;
 }
 
-Result<CompressedStore::Place> CompressedStore::reserve(const Request &request) {
+Result<CompressedStore::Place> CompressedStore::reserve(Section &section, const Request &request) {
+  const Result<Place> place = reserve_anywhere(section, request);
+  if (place.ok() && place.value().touch) {
+    // Our entry, which nobody knows of yet, keeps the run.
+    Guard guard(budget_lock_);
+    budget_.touch(*place.value().run, request.client);
+  }
+  return place;
+}
+
+// In the section of this CPU, if that can be done; else where there is room.
+Result<CompressedStore::Place> CompressedStore::reserve_anywhere(Section &section, const Request &request) {
   {
-    Guard guard(lock_);
-    if (const Maybe<Place> place = place_locked(request)) return *place;
+    Guard guard(section.lock);
+    if (const Maybe<Place> place = section.place(request)) return *place;
   }
   const Result<Run *> run = obtain_run(request);
-  Guard guard(lock_);
-  if (!run.ok()) {
-    // What was tried may have made room all the same.
-    if (const Maybe<Place> place = place_locked(request)) return *place;
-    note_refusal_locked(run.outcome(), request);
-    return run.outcome();
+  if (run.ok()) {
+    Guard guard(section.lock);
+    adopt(section, *run.value(), request.client, request.persistent);
+    return section.place_in(*run.value(), request);
   }
-  adopt(*run.value(), request.client, request.persistent);
-  return place_in(*run.value(), request);
+  // What was tried may have made room all the same.
+  for (Section *any = sections(); any != end_of_sections(); ++any) {
+    Guard guard(any->lock);
+    if (const Maybe<Place> place = any->place(request)) return *place;
+  }
+  note_refusal(section, run.outcome(), request);
+  return run.outcome();
 }
 
-// In the fullest run that surely has room, if there is one.
-Maybe<CompressedStore::Place> CompressedStore::place_locked(const Request &request) {
-  const Bins &bins = bins_[request.client][request.persistent ? 1 : 0];
-  const u32 units = request.format.units();
-  const u32 first = (units + 1 + kUnitsPerBin - 1) / kUnitsPerBin;
-  u32 looked_at = 0;
-  for (u32 group = first / 64; group < kBins / 64; ++group) {
-    u64 left = bins.filled[group];
-    if (group == first / 64) left &= ~u64{0} << first % 64;
-    for (; left; left &= left - 1) {
-      const Bin &bin = bins.bin[group * 64 + lowest_bit(left)];
-      for (Run *run = bin.front(); run; run = bin.after(*run)) {
-        const bool packs = !run->fits_at_tail(units);
-        if (run->has_room(units) && (!packs || (run->pack() && run->fits_at_tail(units)))) {
-          packings_ += packs;
-          return place_in(*run, request);
-        }
-        if (++looked_at == kRunsPerSearch) return {};
-      }
-    }
-  }
-  return {};
+// ---- Refusals
+
+u64 CompressedStore::hole_bytes(u32 client, bool persistent) {
+  u64 bytes = 0;
+  for (Section *section = sections(); section != end_of_sections(); ++section)
+    bytes += section->hole_bytes(client, persistent);
+  return bytes;
 }
 
-CompressedStore::Place CompressedStore::place_in(Run &run, const Request &request) {
-  out_of_bin(run);
-  const u32 slot = run.place(request.back_reference, request.format);
-  run.left_over = 0;
-  into_bin(run);
-  run.pins.pin_locked();
-  if (!run.persistent && !request.moved) budget_.touch(run, run.client);
-  entries_++;
-  entries_raw_ += request.format.is_raw();
-  bytes_stored_ += request.format.bytes();
-  return {&run, slot};
+// Pages of this client and kind find no room: so this one is not compressed first.
+Outcome CompressedStore::refuse_unseen(Section &section, u32 client, bool persistent) {
+  const u32 bit = refusing_bit(client, persistent);
+  if (!(refusing_.load_relaxed() & bit)) return Outcome::kDone;
+  const u64 bytes = hole_bytes(client, persistent);
+  Outcome reason;
+  {
+    Guard guard(budget_lock_);
+    reason = budget_.refusal(client, persistent, bytes);
+    if (reason == Outcome::kDone) refusing_.store_relaxed(refusing_.load_relaxed() & ~bit);
+  }
+  if (reason == Outcome::kDone) return reason;
+  Guard guard(section.lock);
+  section.counts.refused_unseen++;
+  return reason;
+}
+
+// No room was found. A large page may be unlucky; if a common one is, so will be the next.
+void CompressedStore::note_refusal(Section &section, Outcome reason, const Request &request) {
+  if (reason != Outcome::kRefusedBudget && reason != Outcome::kRefusedLimit) return;
+  {
+    Guard guard(section.lock);
+    if (request.format.bytes() * section.counts.entries > section.counts.bytes_stored) return;
+  }
+  const u64 bytes = hole_bytes(request.client, request.persistent);
+  Guard guard(budget_lock_);
+  budget_.refuse(reason, request.client, request.persistent, bytes);
+  refusing_.store_relaxed(refusing_.load_relaxed() | refusing_bit(request.client, request.persistent));
 }
 
 // ---- Out
@@ -206,281 +230,44 @@ Outcome CompressedStore::read(const Run &run, u32 slot, void *bounce, void *page
 
 void CompressedStore::free(Pampd pampd) {
   const auto [run, slot] = place_of(pampd);
+  Section &section = section_of(*run);
   bool emptied;
   {
-    Guard guard(lock_);
-    emptied = drop_locked(*run, slot);
+    Guard guard(section.lock);
+    section.drop(*run, slot);
+    emptied = retire_if_empty(section, *run);
   }
   if (emptied) free_run(run);
-}
-
-bool CompressedStore::drop_locked(Run &run, u32 slot) {
-  if (run.pins.doom()) {
-    run.entry(slot).back_reference = Entry::kDoomed;
-    return false;
-  }
-  release_entry_locked(run, slot);
-  return retire_if_empty_locked(run);
-}
-
-// The last pin is gone: so are the entries that were freed meanwhile.
-bool CompressedStore::reap_locked(Run &run) {
-  if (!run.pins.end_doom()) return false;
-  for (u32 slot = 0; slot < run.slots_made; ++slot)
-    if (run.entry(slot).in_use() && run.entry(slot).is_doomed()) release_entry_locked(run, slot);
-  return retire_if_empty_locked(run);
-}
-
-// Whoever has it on its way deals itself with a run that empties in his hands.
-bool CompressedStore::retire_if_empty_locked(Run &run) {
-  if (!run.empty() || run.on_its_way) return false;
-  out_of_bin(run);
-  budget_.delist(run, run.client, run.persistent);
-  budget_.uncharge(run.client);
-  runs_--;
-  return true;
-}
-
-void CompressedStore::release_entry_locked(Run &run, u32 slot) {
-  const EntryFormat format = run.entry(slot).format;
-  entries_--;
-  entries_raw_ -= format.is_raw();
-  bytes_stored_ -= format.bytes();
-  out_of_bin(run);
-  run.remove(slot);
-  if (!run.on_its_way) into_bin(run);
-  bins_of(run).stuck = false;
-  run.left_over = 0;
-}
-
-// ---- Bins
-
-void CompressedStore::into_bin(Run &run) {
-  const u32 bin = min(run.free_units / kUnitsPerBin, kBins - 1);
-  if (bin == 0 || run.full_directory()) return;
-  Bins &bins = bins_of(run);
-  run.bin = bin & (kBins - 1);
-  bins.bin[bin].push_back(run);
-  bins.filled[bin / 64] |= u64{1} << bin % 64;
-  bins.free_units += run.free_units;
-  bins.runs++;
-}
-
-void CompressedStore::out_of_bin(Run &run) {
-  if (!run.in_bin.linked()) return;
-  Bins &bins = bins_of(run);
-  Bin &bin = bins.bin[run.bin];
-  bin.remove(run);
-  if (bin.empty()) bins.filled[run.bin / 64] &= ~(u64{1} << run.bin % 64);
-  bins.free_units -= run.free_units;
-  bins.runs--;
-}
-
-// ---- Runs
-
-Run *CompressedStore::allocate_run(u32 flags) {
-  void *memory = host_.object_alloc(TMEM_KIND_RUN, flags);
-  if (!memory) return nullptr;
-  Run *run = new (Placement{memory}) Run;
-  for (u32 i = 0; i < kFramesPerRun; ++i) {
-    run->frames[i] = host_.frame_alloc(flags);
-    if (run->frames[i]) continue;
-    while (i > 0) host_.frame_free(run->frames[--i]);
-    host_.object_free(TMEM_KIND_RUN, run);
-    return nullptr;
-  }
-  run->order_frames();
-  return run;
-}
-
-void CompressedStore::free_run(Run *run) {
-  for (void *frame : run->frames) host_.frame_free(frame);
-  host_.object_free(TMEM_KIND_RUN, run);
-}
-
-void CompressedStore::adopt(Run &run, u32 client, bool persistent) {
-  run.client = client & 15;
-  run.persistent = persistent;
-  budget_.enlist(run, client, persistent);
-  into_bin(run);
-  runs_++;
-}
-
-Result<Run *> CompressedStore::charge_and_allocate(u32 client, u32 flags) {
-  {
-    Guard guard(lock_);
-    const Outcome verdict = budget_.charge(client);
-    if (verdict != Outcome::kDone) return verdict;
-  }
-  if (Run *run = allocate_run(flags)) return run;
-  Guard guard(lock_);
-  budget_.uncharge(client);
-  return Outcome::kNoMemory;
-}
-
-// A run that was emptied, for @client; nullptr, and it is freed, if its budget is gone meanwhile.
-Run *CompressedStore::recharge(Run *run, u32 client) {
-  {
-    Guard guard(lock_);
-    if (budget_.charge(client) == Outcome::kDone) return run;
-  }
-  free_run(run);
-  return nullptr;
-}
-
-Result<Run *> CompressedStore::obtain_run(const Request &request) {
-  Outcome verdict = Outcome::kNoMemory;
-  for (u32 attempt = 0; attempt < kEvictionsPerPut; ++attempt) {
-    const Result<Run *> fresh = charge_and_allocate(request.client, 0);
-    if (fresh.ok()) return fresh;
-    // No room, or no memory: the oldest ephemeral run pays; if there is none, holes do.
-    verdict = fresh.outcome();
-    bool nothing_left = false;
-    Run *run = evict_run(verdict, request.client, &nothing_left);
-    if (nothing_left) {
-      bool left_over = false;
-      run = compact_run(request.client, request.persistent, &left_over);
-      if (!run && !left_over) break;
-    }
-    if (run && (run = recharge(run, request.client))) return run;
-  }
-  // The reclaim reserves come last, and only for what gives back more than it takes.
-  if (verdict == Outcome::kNoMemory && request.persistent && !request.format.is_raw())
-    return charge_and_allocate(request.client, TMEM_ALLOC_RESERVES);
-  return verdict;
-}
-
-void CompressedStore::set_out_locked(Run &run) {
-  on_their_way_++;
-  out_of_bin(run);
-  run.on_its_way = 1;
-}
-
-bool CompressedStore::arrive_locked(Run &run) {
-  on_their_way_--;
-  if (!run.empty()) {
-    // Some page is being read, or not yet published, or had no room elsewhere.
-    run.on_its_way = 0;
-    into_bin(run);
-    return false;
-  }
-  budget_.delist(run, run.client, run.persistent);
-  budget_.uncharge(run.client);
-  runs_--;
-  run.reset();
-  return true;
-}
-
-void CompressedStore::next_batch(const Run &run, u32 *cursor, Batch &batch) {
-  batch.count = 0;
-  for (; *cursor < run.slots_made && batch.count < kBatch; ++*cursor) {
-    const Entry &entry = run.entry(*cursor);
-    if (!entry.in_use() || entry.is_doomed()) continue;
-    batch.slots[batch.count] = static_cast<u16>(*cursor);
-    batch.formats[batch.count] = entry.format;
-    batch.back_references[batch.count++] = entry.back_reference;
-  }
-}
-
-Run *CompressedStore::evict_run(Outcome reason, u32 client, bool *nothing_left) {
-  Run *run;
-  u32 cursor = 0;
-  Batch batch;
-  {
-    Guard guard(lock_);
-    run = budget_.victim(reason, client);
-    if (!run) {
-      // What another CPU is emptying right now may come back.
-      *nothing_left = on_their_way_ == 0;
-      return nullptr;
-    }
-    set_out_locked(*run);
-    next_batch(*run, &cursor, batch);
-  }
-  for (;;) {
-    // Bottom-up, with no lock of ours held.
-    u32 taken = 0;
-    for (u32 i = 0; i < batch.count; ++i)
-      if (engine_.evict(BackReference{batch.back_references[i]}, pampd_of(*run, batch.slots[i])))
-        batch.slots[taken++] = batch.slots[i];
-    Guard guard(lock_);
-    for (u32 i = 0; i < taken; ++i) static_cast<void>(drop_locked(*run, batch.slots[i]));
-    next_batch(*run, &cursor, batch);
-    if (batch.count) continue;
-    if (!arrive_locked(*run)) {
-      // Not the next one again: what is in the way may take its time.
-      budget_.touch(*run, run->client);
-      return nullptr;
-    }
-    frames_evicted_ += kFramesPerRun;
-    if (reason == Outcome::kRefusedLimit) evicted_for_limit_ += kFramesPerRun;
-    if (reason == Outcome::kNoMemory) evicted_for_memory_ += kFramesPerRun;
-    break;
-  }
-  host_.evicted(run->client, to_abi(reason), kFramesPerRun);
-  return run;
-}
-
-u64 CompressedStore::shrink(u64 frames) { return evict_frames(frames, Outcome::kNoMemory); }
-
-u64 CompressedStore::evict_frames(u64 frames, Outcome reason) {
-  u64 freed = 0;
-  bool nothing_left = false;
-  for (u32 failures = 0; freed < frames && failures < kFailuresPerShrink;) {
-    Run *run = evict_run(reason, 0, &nothing_left);
-    if (nothing_left) break;
-    if (!run) {
-      failures++;
-      continue;
-    }
-    free_run(run);
-    freed += kFramesPerRun;
-  }
-  return freed;
-}
-
-void CompressedStore::set_limit(u64 frames) {
-  for (;;) {
-    u64 excess;
-    {
-      Guard guard(lock_);
-      budget_.limit = frames;
-      excess = budget_.frames > frames ? budget_.frames - frames : 0;
-    }
-    if (excess == 0 || evict_frames(min(excess, kFramesPerBatch), Outcome::kRefusedBudget) == 0)
-      return;
-    host_.breathe();
-  }
-}
-
-void CompressedStore::set_client(u32 client, u32 weight, u64 limit_frames) {
-  if (client >= TMEM_CLIENTS_MAX) return;
-  {
-    Guard guard(lock_);
-    budget_.accounts[client].weight = weight;
-    budget_.accounts[client].limit = limit_frames;
-  }
-  for (u32 failures = 0; failures < kFailuresPerShrink;) {
-    {
-      Guard guard(lock_);
-      if (budget_.accounts[client].frames <= budget_.accounts[client].limit) return;
-    }
-    bool nothing_left = false;
-    Run *run = evict_run(Outcome::kRefusedLimit, client, &nothing_left);
-    if (nothing_left) return;
-    if (run)
-      free_run(run);
-    else
-      failures++;
-    host_.breathe();
-  }
 }
 
 // ---- Reporting and tests
 
 void CompressedStore::usage(tmem_usage &usage) {
-  usage.frames_compactable = compactable();
-  Guard guard(lock_);
+  Section::Counts sum;
+  for (Section *section = sections(); section != end_of_sections(); ++section) {
+    Guard guard(section->lock);
+    const Section::Counts &counts = section->counts;
+    sum.runs += counts.runs;
+    sum.entries += counts.entries;
+    sum.entries_raw += counts.entries_raw;
+    sum.bytes_stored += counts.bytes_stored;
+    sum.packings += counts.packings;
+    sum.entries_moved += counts.entries_moved;
+    sum.refused_unseen += counts.refused_unseen;
+    for (u32 client = 0; client < TMEM_CLIENTS_MAX; ++client)
+      for (u32 kind = 0; kind < 2; ++kind) usage.frames_compactable += section->compactable(client, kind != 0);
+  }
+  usage.entries = sum.entries;
+  usage.entries_raw = sum.entries_raw;
+  usage.entries_moved = sum.entries_moved;
+  usage.bytes_stored = sum.bytes_stored;
+  usage.compactions = sum.packings;
+  usage.puts_refused_unseen = sum.refused_unseen;
+  usage.metadata_bytes = sum.runs * sizeof(Run);
+  usage.directory_bytes = sum.entries * sizeof(Entry);
+  usage.checksum_errors = checksum_errors_.load_relaxed();
+  usage.decoder_errors = decoder_errors_.load_relaxed();
+  Guard guard(budget_lock_);
   usage.frames = budget_.frames;
   usage.frames_limit = budget_.limit;
   usage.frames_ephemeral = budget_.ephemeral_frames();
@@ -488,16 +275,6 @@ void CompressedStore::usage(tmem_usage &usage) {
   usage.frames_evicted_for_limit = evicted_for_limit_;
   usage.frames_evicted_for_memory = evicted_for_memory_;
   usage.frames_compacted = frames_compacted_;
-  usage.entries = entries_;
-  usage.entries_raw = entries_raw_;
-  usage.entries_moved = entries_moved_;
-  usage.bytes_stored = bytes_stored_;
-  usage.compactions = packings_;
-  usage.puts_refused_unseen = refused_unseen_;
-  usage.checksum_errors = checksum_errors_.load_relaxed();
-  usage.decoder_errors = decoder_errors_.load_relaxed();
-  usage.metadata_bytes = runs_ * sizeof(Run);
-  usage.directory_bytes = entries_ * sizeof(Entry);
 }
 
 void CompressedStore::corrupt_if_asked(Run &run, u32 slot) {
@@ -514,8 +291,8 @@ void CompressedStore::corrupt_if_asked(Run &run, u32 slot) {
 #endif
 }
 
-int CompressedStore::validate_run(const Run &run) {
-  if (run.on_its_way || run.pins.any()) return 102;
+int CompressedStore::validate_run(const Section &section, const Run &run) {
+  if (run.on_its_way || run.taken || run.pins.any()) return 102;
   if (run.empty()) return 103;
   u8 owner[kUnitsPerRun / 8] = {};
   u32 used = 0, entries = 0, free_slots = 0;
@@ -540,44 +317,47 @@ int CompressedStore::validate_run(const Run &run) {
   if (entries != run.entries || entries + free_slots != run.slots_made) return 116;
   if (used + run.slots_made + run.free_units != kUnitsPerRun) return 109;
   if (run.tail + run.slots_made > kUnitsPerRun) return 117;
-  const bool wants_bin = run.free_units / kUnitsPerBin > 0 && !run.full_directory();
-  if (wants_bin != run.in_bin.linked()) return 110;
-  if (wants_bin && run.bin != min(run.free_units / kUnitsPerBin, kBins - 1)) return 111;
-  return 0;
+  return section.validate_bin_of(run);
 }
 
-// Only tests call it and nothing else runs, so it may hold the lock long.
-int CompressedStore::validate() {
-  Guard guard(lock_);
-  u64 frames = 0, entries = 0, bytes = 0, runs = 0;
+// Only tests call it and nothing else runs, so nothing is locked.
+int CompressedStore::validate() TMEM_UNCHECKED {
+  u64 frames = 0;
+  Section::Counts found[Section::kMost];
   for (u32 client = 0; client < TMEM_CLIENTS_MAX; ++client) {
     RunBudget::Account &account = budget_.accounts[client];
     u64 account_frames = 0, ephemeral_frames = 0;
     for (u32 kind = 0; kind < 2; ++kind) {
-      const bool persistent = kind;
+      const bool persistent = kind != 0;
       RunBudget::Blocks &blocks = persistent ? account.persistent : account.ephemeral;
-      u64 in_bins = 0, free_units = 0;
+      u64 in_bins[Section::kMost] = {}, free_units[Section::kMost] = {};
       for (const Run *run = blocks.front(); run; run = blocks.after(*run)) {
-        if (run->client != client || run->persistent != persistent) return 101;
-        if (const int broken = validate_run(*run)) return broken;
-        runs++;
+        if (run->client != client || run->persistent != persistent || run->section > section_mask_) return 101;
+        if (const int broken = validate_run(section_of(*run), *run)) return broken;
         account_frames += kFramesPerRun;
         if (!persistent) ephemeral_frames += kFramesPerRun;
-        entries += run->entries;
+        Section::Counts &counts = found[run->section];
+        counts.runs++;
+        counts.entries += run->entries;
         for (u32 slot = 0; slot < run->slots_made; ++slot)
-          if (run->entry(slot).format.in_use()) bytes += run->entry(slot).format.bytes();
+          if (run->entry(slot).format.in_use()) counts.bytes_stored += run->entry(slot).format.bytes();
         if (!run->in_bin.linked()) continue;
-        in_bins++;
-        free_units += run->free_units;
+        in_bins[run->section]++;
+        free_units[run->section] += run->free_units;
       }
-      const Bins &bins = bins_[client][kind];
-      if (bins.runs != in_bins || bins.free_units != free_units) return 118;
+      for (u32 i = 0; i <= section_mask_; ++i)
+        if (const int broken = sections()[i].validate_bins(client, persistent, in_bins[i], free_units[i])) return broken;
     }
     if (account_frames != account.frames || ephemeral_frames != account.ephemeral_frames) return 112;
     frames += account_frames;
   }
   if (frames != budget_.frames || on_their_way_) return 113;
-  if (entries != entries_ || bytes != bytes_stored_ || runs != runs_) return 114;
+  for (u32 i = 0; i <= section_mask_; ++i) {
+    const Section::Counts &counts = sections()[i].counts;
+    if (counts.runs != found[i].runs || counts.entries != found[i].entries ||
+        counts.bytes_stored != found[i].bytes_stored)
+      return 114;
+  }
   return 0;
 }
 
@@ -588,17 +368,19 @@ namespace compressed_pam {
 static CompressedStore &store_of(void *pam) { return *static_cast<CompressedStore *>(pam); }
 
 static int start(tmem_host *host, void **pam) {
-  void *memory = host->host().table_alloc(sizeof(CompressedStore));
+  const u32 sections = CompressedStore::sections_for(host->host());
+  void *memory = host->host().table_alloc(CompressedStore::bytes_with(sections));
   if (!memory) return TMEM_NO_MEMORY;
-  *pam = new (Placement{memory}) CompressedStore(*host);
+  *pam = new (Placement{memory}) CompressedStore(*host, sections);
   return TMEM_OK;
 }
 
 static void stop(void *pam) {
   CompressedStore &store = store_of(pam);
   const tmem_host_ops &host = store.host();
+  const u64 bytes = store.bytes();
   store.~CompressedStore();
-  host.table_free(pam, sizeof(CompressedStore));
+  host.table_free(pam, bytes);
 }
 
 static int create(void *pam, const tmem_pam_page *page, unsigned long long *pampd) {

@@ -17,6 +17,7 @@ struct PlainPage {
   bool listed = true;  // false while it is being evicted
 
   bool busy() const { return false; }
+  bool forget_read() const { return false; }  // in order of arrival
 };
 static_assert(sizeof(PlainPage) == 48);
 

@@ -156,29 +156,43 @@ class Pins {
   Atomic<u32> state_;
 };
 
-struct alignas(8) Run {
+// Two cache lines: what two CPUs fill at one time they do not share.
+struct alignas(64) Run {
   void *frames[kFramesPerRun];
-  ListNode in_account;  // a list of the budget's; not linked while the run is on its way
-  ListNode in_bin;      // runs with about as much free space
+  // The budget's, and guarded by its lock. A run that somebody empties keeps its place in the list.
+  ListNode in_account;
+  bool taken = false;  // somebody empties it, or is about to
+  // Constant from its first page to its last.
+  bool persistent = false;
+  u8 client = 0;
+  u8 section = 0;
   Pins pins;
+  Atomic<bool> read;  // an ephemeral page of it was, and stayed, since the last victim was looked for
+  // The rest is guarded by its section's lock.
+  ListNode in_bin;                // runs with about as much free space
   u16 free_units = kUnitsPerRun;  // neither data nor directory
   u16 tail = 0;                   // all units from here to the directory are free
   u16 slots_made = 0;             // the directory's length
   u16 free_slot = kNoSlot;        // first of the free ones in it
   u16 entries = 0;
-  u16 client : 4 = 0;
-  u16 bin : 7 = 0;
-  u16 persistent : 1 = 0;
-  u16 on_its_way : 1 = 0;  // being emptied: takes no new entry, is in no bin
-  u16 left_over : 1 = 0;   // compaction could not empty it, and nothing has come or gone since
+  u8 bin = 0;
+  bool on_its_way = false;  // being emptied: takes no new entry, is in no bin
+  bool left_over = false;   // compaction could not empty it, and nothing has come or gone since
 
   static constexpr u16 kNoSlot = 0xffff;
+  static constexpr u32 kSectionsMost = 8;
 
   // Of a new run: neighbours in memory become neighbours here.
   void order_frames();
 
   bool empty() const { return entries == 0; }
-  bool busy() const { return on_its_way; }
+  bool busy() const { return taken; }
+  // Whether it was read since it was asked last.
+  bool forget_read() {
+    if (!read.load_relaxed()) return false;
+    read.store_relaxed(false);
+    return true;
+  }
   u8 *address(u32 unit) const {
     return static_cast<u8 *>(frames[unit / kUnitsPerFrame]) + unit % kUnitsPerFrame * kUnitBytes;
   }
@@ -235,7 +249,7 @@ struct alignas(8) Run {
   u16 next_free(u32 slot) const;
   void move(const Run &from_run, u32 from_unit, u32 to_unit, u32 units);
 };
-static_assert(sizeof(Run) == 112);
+static_assert(sizeof(Run) == 128);
 
 }  // namespace tmem
 

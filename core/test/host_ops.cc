@@ -57,9 +57,10 @@ struct ThreadState {
   bool codec_has_workspace[kCodecDepthMax] = {};
   CodecBuffers *codec = nullptr;
   unsigned int number;
+  unsigned int cpu;
   unsigned long long random;
 
-  explicit ThreadState(unsigned int its_number) : number(its_number) {
+  explicit ThreadState(unsigned int its_number) : number(its_number), cpu(its_number % kCpus) {
     random = number * 0x9e3779b97f4a7c15ULL + 1;
   }
   ~ThreadState() { delete codec; }
@@ -374,6 +375,8 @@ void reach(Point point) {
   if (scheduling) scheduling->reach(point);
 }
 
+void move_to_cpu(unsigned int cpu) { current().cpu = cpu % kCpus; }
+
 ThreadState *make_thread_state(unsigned int number) { return new ThreadState(number); }
 void drop_thread_state(ThreadState *state) { delete state; }
 void use_thread_state(ThreadState *state) { used_state = state; }
@@ -452,6 +455,8 @@ bool interleaved() {
 using namespace tmem_test;
 
 extern "C" {
+
+unsigned int tmem_this_cpu(void) { return current().cpu; }
 
 void tmem_lock_init(tmem_lock *lock, unsigned int rank) {
   if (rank >= TMEM_RANKS) broken("lock rank");

@@ -27,6 +27,8 @@ inline constexpr unsigned int kCpus = 4;
 // The ops; the same table always.
 const tmem_host_ops *host_ops();
 
+// From here on this thread runs on that CPU, as far as the core can tell; at first its number decides.
+void move_to_cpu(unsigned int cpu);
 // Threads that sleep in tmem_gate_close now.
 int events_waiting();
 // Locks initialised and not destroyed.

@@ -87,6 +87,7 @@ Model::Model(const ModelOptions &options, Choices &choices) : options_(options),
 #define TMEM_INITIAL(NAME, name, smallest, largest, initial, meaning) \
   tunables_[TMEM_TUNABLE_##NAME] = initial;
   TMEM_TUNABLES(TMEM_INITIAL)
+  injector.every_cpu = options_.cpus;
   const int registered = tmem_register_host_ops(injector_ops(options_.memory_frames), &host_);
   expect(registered == TMEM_OK, "a host can be made");
   if (registered) return;
@@ -659,6 +660,7 @@ bool Model::step() {
   if (!good()) return false;
   steps_++;
   failures_before_ = injector.failures;
+  if (options_.cpus && choices_.below(3) == 0) move_to_cpu(choices_.below(kCpus));
   if (options_.failures && choices_.below(3) == 0) {
     injector_fail(1 + choices_.below(INJECT_ALL), choices_.below(3), choices_.below(2) ? 1 : -1);
     failures_before_ = 0;

@@ -59,6 +59,7 @@ struct ModelOptions {
   bool tunables = false;           // turn every knob
   bool clients = false;            // several clients, with weights and limits, that come and go
   bool narrow = false;             // few handles: many duplicates
+  bool cpus = false;               // it runs now on this CPU, now on that, and the store has a section for each
 };
 
 class Model {

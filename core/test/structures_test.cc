@@ -142,7 +142,13 @@ TEST(CountersTest, AddSubtractSum) {
 
 struct Block {
   bool busy() const { return is_busy; }
+  bool forget_read() {
+    const bool was = is_read;
+    is_read = false;
+    return was;
+  }
   bool is_busy = false;
+  bool is_read = false;
   tmem::ListNode node;
 };
 using BlockBudget = tmem::Budget<Block, &Block::node, 4>;
@@ -161,6 +167,61 @@ TEST(BudgetTest, ChargesUpToTheLimits) {
   budget.uncharge(0);
   budget.uncharge(1);
   EXPECT_EQ(budget.frames, 0u);
+}
+
+TEST(BudgetTest, WhatWasReadHasAnotherTurn) {
+  BlockBudget budget;
+  budget.limit = 1000;
+  Block block[3], many[40];
+  for (Block &each : block) budget.enlist(each, 0, false);
+  block[0].is_read = true;
+  EXPECT_EQ(budget.victim(Outcome::kRefusedBudget, 0), &block[1]);
+  EXPECT_EQ(budget.victim(Outcome::kRefusedLimit, 0), &block[1]) << "the other one is the youngest now";
+  for (Block &each : block) each.is_read = true;
+  EXPECT_EQ(budget.victim(Outcome::kRefusedBudget, 0), &block[1]) << "once only";
+  for (Block &each : block) budget.delist(each, 0, false);
+
+  // One look at the list has an end.
+  for (Block &each : many) budget.enlist(each, 0, false);
+  for (Block &each : many) each.is_read = true;
+  EXPECT_EQ(budget.victim(Outcome::kRefusedBudget, 0), &many[16]);
+  for (Block &each : many) budget.delist(each, 0, false);
+}
+
+// A refusal stands until there is more room than there was, by a 64th; not while anything can be evicted.
+TEST(BudgetTest, RefusalStandsUntilThereIsRoom) {
+  constexpr unsigned long long kPage = TMEM_PAGE_BYTES;
+  BlockBudget budget;
+  budget.limit = 640;
+  budget.frames = budget.accounts[1].frames = 640;
+  EXPECT_EQ(budget.refusal(1, true, 0), Outcome::kDone);
+  budget.refuse(Outcome::kRefusedBudget, 1, true, 5 * kPage);
+  EXPECT_EQ(budget.refusal(1, true, 15 * kPage - 1), Outcome::kRefusedBudget);
+  EXPECT_EQ(budget.refusal(1, false, 0), Outcome::kDone) << "the other kind";
+  EXPECT_EQ(budget.refusal(2, true, 0), Outcome::kDone) << "another client";
+  // Holes, and what nobody has, count together; and once there is room it is over.
+  budget.frames = budget.accounts[1].frames = 632;
+  EXPECT_EQ(budget.refusal(1, true, 7 * kPage), Outcome::kDone);
+  EXPECT_EQ(budget.refusal(1, true, 0), Outcome::kDone);
+  // With less room than there was, it takes no more than that and a 64th.
+  budget.frames = budget.accounts[1].frames = 640;
+  budget.refuse(Outcome::kRefusedBudget, 1, true, 100 * kPage);
+  EXPECT_EQ(budget.refusal(1, true, 20 * kPage), Outcome::kRefusedBudget);
+  EXPECT_EQ(budget.refusal(1, true, 30 * kPage), Outcome::kDone);
+  // What can be evicted goes first, of anybody; at a limit, of its own.
+  Block block;
+  budget.refuse(Outcome::kRefusedBudget, 1, true, 0);
+  budget.enlist(block, 2, false);
+  EXPECT_EQ(budget.refusal(1, true, 0), Outcome::kDone);
+  budget.refuse(Outcome::kRefusedLimit, 1, true, 0);
+  EXPECT_EQ(budget.refusal(1, true, 0), Outcome::kRefusedLimit);
+  budget.delist(block, 2, false);
+  // A part of the client's own limit, if that is less.
+  budget.accounts[1].limit = 64;
+  budget.accounts[1].frames = 64;
+  budget.refuse(Outcome::kRefusedLimit, 1, true, 0);
+  EXPECT_EQ(budget.refusal(1, true, kPage - 1), Outcome::kRefusedLimit);
+  EXPECT_EQ(budget.refusal(1, true, kPage), Outcome::kDone);
 }
 
 TEST(BudgetTest, HeaviestForItsWeightPays) {

@@ -43,6 +43,13 @@ struct arena {
 	struct cell cell[POOL_FLAVOURS][WORKERS][CELLS];
 };
 
+/* An engine whose store has a part for each CPU, as the kernel's has. */
+static int start(struct scenario_env *env, const struct tmem_pam_ops *pam, unsigned long long frames)
+{
+	injector.every_cpu = 1;
+	return engine_start(env, pam, frames);
+}
+
 static unsigned long long tag_of(unsigned int flavour, unsigned int owner, unsigned int cell,
 				 unsigned int version)
 {
@@ -291,7 +298,7 @@ static void run_arena(struct scenario_env *env, const struct tmem_pam_ops *pam,
 	unsigned int i;
 
 	REQUIRE(env, arena != NULL);
-	if (!engine_start(env, pam, frames))
+	if (!start(env, pam, frames))
 		goto out;
 	arena->env = env;
 	arena->poor_pages = pam == tmem_compressed_pam();
@@ -375,7 +382,7 @@ SCENARIO(exclusive_gets_race)
 
 	memset(contestant, 0, sizeof(contestant));
 	REQUIRE(env, contest != NULL);
-	if (!engine_start(env, NULL, 0))
+	if (!start(env, NULL, 0))
 		goto out;
 	contest->env = env;
 	contest->pool = new_pool(env, 0);
@@ -467,7 +474,7 @@ SCENARIO(puts_of_one_handle_race)
 		EXPECT(env, collider[i].page != NULL);
 	}
 	for (flavour = 0; flavour < POOL_FLAVOURS; flavour++) {
-		if (!engine_start(env, NULL, 0))
+		if (!start(env, NULL, 0))
 			break;
 		collision.env = env;
 		collision.steps = 400 * env->effort;
@@ -563,7 +570,7 @@ SCENARIO(flush_object_races_with_puts)
 	struct deluge *deluge = platform_allocate(sizeof(*deluge));
 	unsigned int i;
 
-	if (!flusher || !deluge || !engine_start(env, NULL, 0)) {
+	if (!flusher || !deluge || !start(env, NULL, 0)) {
 		EXPECT(env, flusher && deluge);
 		goto out;
 	}
@@ -670,7 +677,7 @@ SCENARIO(destroy_races_with_everything)
 
 	memset(visitor, 0, sizeof(visitor));
 	memset(&ruin, 0, sizeof(ruin));
-	if (!engine_start(env, NULL, 1024))
+	if (!start(env, NULL, 1024))
 		return;
 	ruin.env = env;
 	ruin.pool = new_pool(env, 0);
@@ -766,7 +773,7 @@ SCENARIO(clients_come_and_go)
 	unsigned int i;
 
 	memset(guest, 0, sizeof(guest));
-	if (!engine_start(env, NULL, 4096))
+	if (!start(env, NULL, 4096))
 		return;
 	for (i = 0; i < WORKERS; i++) {
 		guest[i].env = env;

@@ -272,6 +272,8 @@ const struct tmem_host_ops *injector_ops(unsigned long long memory_frames)
 	base_ops = platform_host_ops();
 	injected_ops = *base_ops;
 	injected_ops.memory_frames = memory_frames;
+	if (!injector.every_cpu)
+		injected_ops.cpu_count = 1;
 	injected_ops.object_alloc = injected_object_alloc;
 	injected_ops.object_free = injected_object_free;
 	injected_ops.frame_alloc = injected_frame_alloc;

@@ -69,6 +69,28 @@ SCENARIO(oldest_pages_go_first)
 	engine_stop(env);
 }
 
+/* Where pages stay when they are read, those that are outlive many times the budget of others. */
+SCENARIO(pages_that_are_read_stay)
+{
+	enum { frames = 1280, kept = 100, pages = 4000 };
+	unsigned int i, hits = 0;
+	int pool;
+
+	if (!engine_start(env, NULL, frames))
+		return;
+	pool = new_pool(env, TMEM_POOL_SHARED);
+	for (i = 0; i < pages; i++) {
+		EXPECT_EQUAL(env, put_data(env, pool, 1, i, CONTENT_HALF, i), TMEM_OK);
+		if (i % 25 == 0)
+			for (hits = 0; hits < kept; hits++)
+				if (get_data(env, pool, 1, hits, CONTENT_HALF, hits) == TMEM_NOT_FOUND && hits <= i)
+					break;
+	}
+	EXPECT_EQUAL(env, hits, kept);
+	EXPECT_EQUAL(env, get_data(env, pool, 1, pages / 2, CONTENT_HALF, pages / 2), TMEM_NOT_FOUND);
+	engine_stop(env);
+}
+
 SCENARIO(ephemeral_pages_go_before_persistent_puts_are_refused)
 {
 	enum { frames = 1280, limit = frames / 5 };

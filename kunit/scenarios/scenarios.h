@@ -104,6 +104,7 @@ extern "C" {
 #define SCENARIOS_EVICTION(X)                                                                      \
 	X(budget_is_kept)                                                                          \
 	X(oldest_pages_go_first)                                                                   \
+	X(pages_that_are_read_stay)                                                                \
 	X(ephemeral_pages_go_before_persistent_puts_are_refused)                                   \
 	X(full_of_persistent_pages)                                                                \
 	X(shrink_gives_frames_back)                                                                \
@@ -297,6 +298,7 @@ struct injector {
 	long long fail_after;		/* that many succeed, then ... */
 	long long fail_count;		/* ... that many fail; negative: no end */
 	int fail_ordinary;		/* objects and frames fail without TMEM_ALLOC_RESERVES */
+	int every_cpu;			/* before an engine starts: its store has a part for each CPU, not one for all */
 	int no_workspace;		/* codec_begin lends a bounce page only */
 	int compress_fails;
 	int decompress_fails;
