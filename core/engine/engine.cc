@@ -126,13 +126,21 @@ Result<Client *> Engine::create_client(const char *name, u32 weight, u64 limit_f
     host_.table_free(memory, sizeof(tmem_client));
     return Outcome::kTooMany;
   }
-  pam_ops_->set_client(pam_, client->number(), weight, limit_frames);
+  configure(client->number(), weight, limit_frames);
   return client;
+}
+
+void Engine::configure(u32 client, u32 weight, u64 limit_frames) {
+  const u32 bit = 1u << client;
+  u32 limited = limited_clients_.load_relaxed();
+  while (!limited_clients_.compare_exchange(limited, limit_frames == TMEM_NO_LIMIT ? limited & ~bit : limited | bit)) {
+  }
+  pam_ops_->set_client(pam_, client, weight, limit_frames);
 }
 
 Outcome Engine::configure_client(Client &client, u32 weight, u64 limit_frames) {
   if (!weight_is_legal(weight)) return Outcome::kBadArgument;
-  pam_ops_->set_client(pam_, client.number(), weight, limit_frames);
+  configure(client.number(), weight, limit_frames);
   return Outcome::kDone;
 }
 
@@ -142,7 +150,7 @@ void Engine::destroy_client(Client &client) {
     if (id >= 0) static_cast<void>(destroy_pool(client, id));
   }
   // What others still share of its pools is bound by no will of its own any more.
-  pam_ops_->set_client(pam_, client.number(), TMEM_WEIGHT_DEFAULT, TMEM_NO_LIMIT);
+  configure(client.number(), TMEM_WEIGHT_DEFAULT, TMEM_NO_LIMIT);
   {
     Guard guard(control_lock_);
     clients_[client.number()] = nullptr;

@@ -92,6 +92,13 @@ class Engine {
   u64 flush_range_counted(Pool &pool, const Oid &oid, Index first, Index last, Breathe breathe);
   void free_words(const TakenPages &taken, Pool &pool);
   u64 free_leaf_with_words(Leaf *leaf, Pool &pool);
+  void configure(u32 client, u32 weight, u64 limit_frames);
+  // So many same-filled pages in a pool of a client with a limit are charged to nobody; the others keep to the limit.
+  static constexpr u64 kUncharged = 64;
+  bool may_keep_in_index_alone(const Pool &pool) const {
+    return !(limited_clients_.load_relaxed() >> pool.client() & 1) ||
+           pool.counters.sum(Counter::level_same_filled) < kUncharged;
+  }
   void free_word(const Word &word, Pool &pool);
   Outcome fail_put(Pool &pool, const Oid &oid, Index index, Outcome outcome);
   Outcome serve_same_filled(Pool &pool, const Word &word, void *page);
@@ -105,6 +112,8 @@ class Engine {
   Atomic<u64> tunables_[TMEM_TUNABLES_COUNT];
   Atomic<u64> bad_arguments_;
   Atomic<u64> going_away_;
+  Atomic<u32> limited_clients_;  // a bit for the number of each client that has a limit
+  static_assert(TMEM_CLIENTS_MAX <= 32);
 
   Lock<Rank::kControl> control_lock_;
   Client *clients_[TMEM_CLIENTS_MAX] TMEM_GUARDED_BY(control_lock_) = {};

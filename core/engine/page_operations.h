@@ -24,10 +24,11 @@ inline void Engine::free_word(const Word &word, Pool &pool) {
   // The new copy is made first, with no lock held; the old one still answers.
   u64 value = 0;
   bool same_filled = false;
-  if (pool.persistent() && tunable(TMEM_TUNABLE_SAME_FILLED) && is_same_filled(page, &value)) {
+  if (pool.persistent() && tunable(TMEM_TUNABLE_SAME_FILLED) && is_same_filled(page, &value) &&
+      may_keep_in_index_alone(pool)) {
     // In the index it is charged to no budget and cannot be evicted. The swap
-    // area bounds how many there are; of file pages there is no end, so
-    // those go to the PAM (the compressed store keeps eight bytes of them).
+    // area bounds how many there are; of file pages there is no end, and a limit is a
+    // limit, so those go to the PAM (the compressed store keeps eight bytes of them).
     same_filled = true;
     // Raised before the page can be seen, so that whoever takes it at once finds it counted.
     pool.count(Counter::level_same_filled);

@@ -71,9 +71,8 @@ Result<CompressedStore::Encoded> CompressedStore::encode(const tmem_pam_page &pa
                                                          const tmem_codec_buffers &buffers) const {
   if (!buffers.workspace) return Outcome::kRefusedNested;
   u64 word;
-  // The engine keeps persistent ones by itself.
-  if (!page.persistent && engine_.tunable(TMEM_TUNABLE_SAME_FILLED) &&
-      is_same_filled(page.data, &word)) {
+  // Persistent ones of a client without a limit do not come here: the engine keeps them by itself.
+  if (engine_.tunable(TMEM_TUNABLE_SAME_FILLED) && is_same_filled(page.data, &word)) {
     __builtin_memcpy(buffers.output, &word, sizeof(word));
     return Encoded{buffers.output, EntryFormat::same_filled()};
   }

@@ -145,7 +145,7 @@ void Model::put() {
   const bool no_workspace = choices_.below(24) == 0;
   const bool frozen = tunables_[TMEM_TUNABLE_FROZEN] != 0;
   const bool in_index_alone =
-      pool.persistent() && tunables_[TMEM_TUNABLE_SAME_FILLED] && is_same_filled(kind);
+      pool.persistent() && tunables_[TMEM_TUNABLE_SAME_FILLED] && is_same_filled(kind) && !must_charge(*name);
   const bool corrupt = options_.corrupt && choices_.below(6) == 0;
   if (corrupt) expect(tmem_debug_corrupt(host_, 1) == TMEM_OK, "pages can be corrupted");
 
@@ -395,6 +395,14 @@ const Model::Client *Model::owner_of(const Pool &pool) const {
   for (const Client &client : clients_)
     if (client.client && client.serial == pool.owner) return &client;
   return nullptr;
+}
+
+bool Model::must_charge(const Name &name) const {
+  constexpr u64 kUncharged = 64;
+  const Client *owner = owner_of(*name.pool);
+  tmem_stats stats;
+  return owner && owner->limit != TMEM_NO_LIMIT &&
+         tmem_pool_stats(clients_[name.client].client, name.id, &stats) == TMEM_OK && stats.pages_same_filled >= kUncharged;
 }
 
 void Model::check_limit(const Pool &pool) {

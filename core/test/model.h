@@ -136,6 +136,8 @@ class Model {
   void note(std::string text);
   const Client *owner_of(const Pool &pool) const;
   void check_limit(const Pool &pool);
+  // A limit is the pool's client's, and it has had what is free of charge.
+  bool must_charge(const Name &name) const;
   void note_evictions();
   void check_evictions_for(const Pool &pool);
   bool memory_failed() const { return injector.failures > failures_before_; }

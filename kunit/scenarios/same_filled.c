@@ -43,6 +43,52 @@ SCENARIO(same_filled_persistent_pages_use_no_frame)
 	engine_stop(env);
 }
 
+/* Of a client with a limit a few are free; the others go to the store, which refuses them when it must. */
+SCENARIO(same_filled_pages_keep_to_a_limit)
+{
+	enum { limit = 16, uncharged = 64 };
+	struct tmem_client *client;
+	struct tmem_host_stats stats;
+	struct tmem_oid oid = oid_of(1);
+	unsigned int i, stored;
+	int pool, result = TMEM_OK;
+
+	if (!engine_start(env, NULL, 0))
+		return;
+	EXPECT_EQUAL(env, tmem_client_create(env->host, "limited", TMEM_WEIGHT_DEFAULT, 0, &client), TMEM_OK);
+	pool = tmem_new_pool(client, TMEM_POOL_PERSISTENT, NULL);
+	content_fill(env->page, CONTENT_ZERO, 0);
+	for (i = 0; i < 2 * uncharged; i++)
+		EXPECT_EQUAL(env, tmem_put(client, pool, &oid, i, env->page), i < uncharged ? TMEM_OK : TMEM_REFUSED_LIMIT);
+	EXPECT_EQUAL(env, tmem_client_configure(client, TMEM_WEIGHT_DEFAULT, limit), TMEM_OK);
+	for (stored = uncharged; stored < 100000; stored++) {
+		content_fill(env->page, CONTENT_SAME_FILLED, stored);
+		result = tmem_put(client, pool, &oid, stored, env->page);
+		if (result)
+			break;
+	}
+	EXPECT_EQUAL(env, result, TMEM_REFUSED_LIMIT);
+	tmem_host_stats(env->host, &stats);
+	EXPECT_EQUAL(env, stats.usage.entries, stored - uncharged);
+	EXPECT_EQUAL(env, stats.usage.bytes_stored, 8 * (stored - uncharged));
+	EXPECT_EQUAL(env, stats.usage.frames, limit);
+	EXPECT_EQUAL(env, stats.pages.pages_same_filled, uncharged);
+	EXPECT_EQUAL(env, injector.compressions, 0);
+	for (i = uncharged; i < stored; i++) {
+		EXPECT_EQUAL(env, tmem_get(client, pool, &oid, i, env->page), TMEM_OK);
+		EXPECT(env, content_matches(env->page, CONTENT_SAME_FILLED, i));
+	}
+	/* Without one the word is all there is again. */
+	EXPECT_EQUAL(env, tmem_client_configure(client, TMEM_WEIGHT_DEFAULT, TMEM_NO_LIMIT), TMEM_OK);
+	content_fill(env->page, CONTENT_SAME_FILLED, 5);
+	EXPECT_EQUAL(env, tmem_put(client, pool, &oid, stored, env->page), TMEM_OK);
+	tmem_host_stats(env->host, &stats);
+	EXPECT_EQUAL(env, stats.pages.pages_same_filled, uncharged + 1);
+	ENGINE_CHECK(env);
+	tmem_client_destroy(client);
+	engine_stop(env);
+}
+
 /* Ephemeral ones go to the store, which keeps the word only: they pay for their place like any other. */
 SCENARIO(same_filled_ephemeral_pages_can_be_evicted)
 {

@@ -96,6 +96,7 @@ extern "C" {
 
 #define SCENARIOS_SAME_FILLED(X)                                                                   \
 	X(same_filled_persistent_pages_use_no_frame)                                               \
+	X(same_filled_pages_keep_to_a_limit)                                                       \
 	X(same_filled_ephemeral_pages_can_be_evicted)                                              \
 	X(nearly_same_filled_pages_are_kept_apart)                                                 \
 	X(same_filled_may_be_switched)                                                             \
