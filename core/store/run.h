@@ -158,7 +158,7 @@ class Pins {
 
 struct alignas(8) Run {
   void *frames[kFramesPerRun];
-  ListNode in_account;  // a list of the budget's; not linked while the run is on its way
+  ListNode in_account;  // a list of the budget's, in which the run keeps its place while it is on its way
   ListNode in_bin;      // runs with about as much free space
   Pins pins;
   u16 free_units = kUnitsPerRun;  // neither data nor directory
