@@ -492,7 +492,7 @@ void CompressedStore::usage(tmem_usage &usage) {
   usage.entries_raw = entries_raw_;
   usage.entries_moved = entries_moved_;
   usage.bytes_stored = bytes_stored_;
-  usage.compactions = packings_;
+  usage.packings = packings_;
   usage.puts_refused_unseen = refused_unseen_;
   usage.checksum_errors = checksum_errors_.load_relaxed();
   usage.decoder_errors = decoder_errors_.load_relaxed();
