@@ -253,7 +253,7 @@ struct tmem_pam_page {
 	X(entries_moved, "pages moved from one run to another, ever")                              \
 	X(puts_refused_unseen, "pages refused without being compressed, because others had just found no room, ever") \
 	X(bytes_stored, "bytes of page data as stored now (compressed)")                           \
-	X(compactions, "runs whose entries were moved together to join their holes, ever")                                  \
+	X(packings, "runs whose entries were moved together to join their holes, ever")                                  \
 	X(checksum_errors, "stored pages whose checksum did not match, ever")                      \
 	X(decoder_errors, "stored pages that did not decode to a page, ever")                      \
 	X(frames_compactable, "page frames of holes, about, that moving pages could free; 0 while they are few") \

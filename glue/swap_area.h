@@ -8,10 +8,12 @@
  *   slot offset       -> object (offset >> 8), index (offset & 255)
  *
  * Why 256 slots to an object. The swap allocator gives each CPU a cluster of
- * 256 slots (SWAPFILE_CLUSTER; 512 with huge pages) to fill, so CPUs that swap
- * out at once work in different objects; and the core hashes each 16 slots of
- * an object to another bucket, so a device's traffic spreads over all locks.
- * An object record for 256 pages is a fraction of a byte a page.
+ * 256 slots (SWAPFILE_CLUSTER; 512 with huge pages) to fill, and a leaf of the
+ * core's index is 256 pages of an object, hashed to a bucket of its own. So CPUs
+ * that swap out at once work in different leaves, under different locks. For
+ * that, one object for the whole area would do; but all its leaves would hang on
+ * one list, under one lock, which is taken when a leaf comes, goes or changes
+ * its class. So each leaf has an object: 64 bytes for 256 pages.
  *
  * A pool for each area makes swapoff quick: the pool is destroyed whole, in
  * batches, and nothing has to be looked up.

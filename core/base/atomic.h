@@ -22,7 +22,6 @@ class Atomic {
   // The fetch_ operations return the value before.
   T fetch_add_relaxed(T delta) { return __atomic_fetch_add(&value_, delta, __ATOMIC_RELAXED); }
   T fetch_sub_release(T delta) { return __atomic_fetch_sub(&value_, delta, __ATOMIC_ACQ_REL); }
-  T fetch_or(T bits) { return __atomic_fetch_or(&value_, bits, __ATOMIC_ACQ_REL); }
   // On failure @expected receives the current value.
   bool compare_exchange(T &expected, T desired) {
     return __atomic_compare_exchange_n(&value_, &expected, desired, false, __ATOMIC_ACQ_REL,

@@ -41,16 +41,6 @@ class List {
     head_.previous = &node;
   }
 
-  // Puts @item in the place of @old.
-  void replace(T &old, T &item) {
-    ListNode &from = old.*kNode;
-    ListNode &to = item.*kNode;
-    TMEM_ASSERT(from.linked() && !to.linked());
-    to = from;
-    to.previous->next = to.next->previous = &to;
-    from.next = from.previous = nullptr;
-  }
-
   void remove(T &item) {
     ListNode &node = item.*kNode;
     TMEM_ASSERT(node.linked());

@@ -70,14 +70,6 @@ inline u32 lowest_bit(u64 bits) { return static_cast<u32>(__builtin_ctzll(bits))
 
 inline u32 highest_bit(u64 bits) { return 63 - static_cast<u32>(__builtin_clzll(bits)); }
 
-// How many bits are set. Not the builtin: without the instruction it is a call to a library the kernel does not have.
-constexpr u32 popcount(u64 bits) {
-  bits -= bits >> 1 & 0x5555555555555555;
-  bits = (bits & 0x3333333333333333) + (bits >> 2 & 0x3333333333333333);
-  bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0f;
-  return static_cast<u32>(bits * 0x0101010101010101 >> 56);
-}
-
 // Internal consistency only: no caller's input can make one fail. Costs nothing in a product build.
 #ifdef TMEM_DEBUG
 #define TMEM_ASSERT(condition) ((condition) ? static_cast<void>(0) : __builtin_trap())

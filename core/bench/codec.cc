@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // The codec of the benchmarks: LZO1X of liblzo2, the algorithm of the kernel's
-// lib/lzo, and xxh64 folded to 32 bits, as in glue/codec.c.
+// lib/lzo. The checksum is xxh64 folded to 32 bits, not the sum of glue/codec.c:
+// what these programs time of it is not the module's (that is for bench-uml).
 #include <lzo/lzo1x.h>
 #include <xxhash.h>
 

@@ -59,7 +59,6 @@ const tmem_pam_ops *counting_pam() {
     made.stop = stop;
     made.create = create;
     made.hold = hold;
-    made.release = free;
     made.get_data = get_data;
     made.release = release;
     made.free = free;

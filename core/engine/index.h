@@ -12,9 +12,9 @@
 // taken, so linking it cannot fail, and what it did not need is given back.
 // What a removal unlinks is freed after the lock is dropped.
 //
-// Bottom-up: a back reference is the number of the bucket and of the slot, 32
-// bits, no more. The word itself tells which leaf of the bucket is meant, since
-// no two pages have the same pampd at one time.
+// Bottom-up: a back reference is the number of the bucket, of a chain in it and
+// of the slot, 32 bits, no more. The word itself tells which leaf of the chain is
+// meant, since no two pages have the same pampd at one time.
 //
 // Documentation/index.md has the layout drawn, the numbers, and what was
 // tried and rejected.

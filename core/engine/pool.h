@@ -90,19 +90,13 @@ class Pool {
 // A pool that has been entered; left when this goes out of scope.
 class EnteredPool {
  public:
-  EnteredPool() = default;
   explicit EnteredPool(Pool *pool) : pool_(pool) {}
-  ~EnteredPool() {
-    if (pool_) pool_->leave();
-  }
+  ~EnteredPool() { pool_->leave(); }
   EnteredPool(const EnteredPool &) = delete;
   EnteredPool &operator=(const EnteredPool &) = delete;
-  explicit operator bool() const { return pool_ != nullptr; }
-  Pool &operator*() const { return *pool_; }
-  Pool *operator->() const { return pool_; }
 
  private:
-  Pool *pool_ = nullptr;
+  Pool *const pool_;
 };
 
 }  // namespace tmem

@@ -260,7 +260,7 @@ void CompressedStore::usage(tmem_usage &usage) {
   usage.entries_raw = sum.entries_raw;
   usage.entries_moved = sum.entries_moved;
   usage.bytes_stored = sum.bytes_stored;
-  usage.compactions = sum.packings;
+  usage.packings = sum.packings;
   usage.puts_refused_unseen = sum.refused_unseen;
   usage.metadata_bytes = sum.runs * sizeof(Run);
   usage.directory_bytes = sum.entries * sizeof(Entry);

@@ -157,10 +157,10 @@ TEST_F(InterleavingTest, NothingIsPackedUnderAReader) {
     EXPECT_EQ(get(pool, pages - 1, CONTENT_HALF, pages - 1), TMEM_OK);
     ASSERT_TRUE(interleaved());
   }
-  EXPECT_EQ(usage().compactions, 0u);
+  EXPECT_EQ(usage().packings, 0u);
   // Nobody reads: now there is room.
   EXPECT_EQ(put(pool, 100, CONTENT_RANDOM, 1), TMEM_OK);
-  EXPECT_EQ(usage().compactions, 1u);
+  EXPECT_EQ(usage().packings, 1u);
   EXPECT_EQ(get(pool, 100, CONTENT_RANDOM, 1), TMEM_OK);
   for (unsigned int i = 1; i < pages; i += 2) EXPECT_EQ(get(pool, i, CONTENT_HALF, i), TMEM_OK);
 }

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #define PAGE_BYTES ((size_t)4096)
@@ -31,6 +32,18 @@ static inline void __attribute__((noreturn, format(printf, 1, 2))) die(const cha
 	va_end(list);
 	fprintf(stderr, ": %s\n", error ? strerror(error) : "failed");
 	exit(4);
+}
+
+/* In a group's shortage the model must not be what is reclaimed. */
+static inline void *locked_memory(size_t bytes)
+{
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (memory == MAP_FAILED)
+		die("no memory for %zu bytes", bytes);
+	if (mlock(memory, bytes))
+		die("cannot lock %zu bytes", bytes);
+	return memory;
 }
 
 static inline double seconds_now(void)

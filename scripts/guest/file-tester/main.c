@@ -21,10 +21,10 @@
  */
 #define _GNU_SOURCE
 #include <getopt.h>
-#include <sys/mman.h>
 #include <sys/vfs.h>
 
 #include "tester.h"
+#include "tester-options.h"
 
 struct options options = { .files = 8, .file_size = 8 * MIB, .writers = 2, .readers = 2, .memory = UINT64_MAX };
 struct file *files;
@@ -98,16 +98,9 @@ static void usage(const char *what)
 	exit(EXIT_USAGE);
 }
 
-static uint64_t size_option(const char *text)
+static const char *name_of_operation(size_t kind)
 {
-	char *end;
-	uint64_t value = strtoull(text, &end, 10);
-
-	if (*end == 'K' || *end == 'M')
-		value <<= *end++ == 'K' ? 10 : 20;
-	if (end == text || *end)
-		usage(text);
-	return value;
+	return operations[kind].name;
 }
 
 /* Keeps only, or leaves out, the operations named in a list with commas. */
@@ -115,15 +108,7 @@ static void choose(char *list, bool only)
 {
 	bool named[OPERATIONS_MAX] = { 0 };
 
-	for (char *name = strtok(list, ","); name; name = strtok(NULL, ",")) {
-		size_t kind = 0;
-
-		while (kind < operations_count && strcmp(operations[kind].name, name))
-			kind++;
-		if (kind == operations_count)
-			usage(name);
-		named[kind] = true;
-	}
+	names_option(list, name_of_operation, operations_count, named);
 	for (size_t kind = 0; kind < operations_count; kind++)
 		if (named[kind] != only)
 			operations[kind].weight = operations[kind].reader_weight = 0;
@@ -177,18 +162,6 @@ static void read_options(int count, char **arguments)
 		options.seconds = 60;
 	if (options.memory == UINT64_MAX)
 		options.memory = larger(options.files * options.file_size / 3, 4 * MIB);
-}
-
-static void *pages(size_t bytes)
-{
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-
-	if (memory == MAP_FAILED)
-		die("no memory for %zu bytes", bytes);
-	/* In the group's shortage the model must not be what is reclaimed. */
-	if (mlock(memory, bytes))
-		die("cannot lock %zu bytes", bytes);
-	return memory;
 }
 
 static size_t pick_operation(struct thread *thread, unsigned int all)
@@ -270,7 +243,7 @@ static void make_files(void)
 		pthread_rwlock_init(&file->model, &attributes);
 		file->slot = (unsigned int)slot;
 		snprintf(file->path, sizeof(file->path), "%s/file%zu", options.directory, slot);
-		file->bytes = pages(options.file_size);
+		file->bytes = locked_memory(options.file_size);
 		file->serial = serial_new();
 		file_open(file, O_CREAT | O_TRUNC);
 	}
@@ -298,8 +271,8 @@ static void make_threads(void)
 		thread->reader = i >= options.writers;
 		thread->number = (unsigned int)(thread->reader ? i - options.writers : i);
 		thread->random = mix(options.seed * 1000003 + i);
-		thread->data = pages(LENGTH_MAX);
-		thread->pattern = pages(LENGTH_MAX);
+		thread->data = locked_memory(LENGTH_MAX);
+		thread->pattern = locked_memory(LENGTH_MAX);
 		thread->operations_left = options.operations / options.writers + (i < options.operations % options.writers);
 	}
 }

@@ -83,7 +83,6 @@ extern const char *const kind_names[KINDS];
 void print_report(uint64_t mismatches);
 void __attribute__((noreturn, format(printf, 2, 3))) unexpected(struct area *area, const char *format, ...);
 size_t threads_count(void);
-void *locked_memory(size_t bytes);
 
 /* area.c */
 void area_make(struct area *area, unsigned int number, enum kind kind, size_t pages);

@@ -21,10 +21,10 @@
 #include <getopt.h>
 #include <glob.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/swap.h>
 
 #include "area.h"
+#include "tester-options.h"
 
 struct options options = { .bytes = 64 * MIB, .memory = UINT64_MAX, .writers = 2, .readers = 1 };
 struct area *areas;
@@ -91,31 +91,16 @@ static void usage(const char *what)
 	exit(EXIT_USAGE);
 }
 
-static uint64_t size_option(const char *text)
+static const char *name_of_operation(size_t kind)
 {
-	char *end;
-	uint64_t value = strtoull(text, &end, 10);
-
-	if (*end == 'K' || *end == 'M')
-		value <<= *end++ == 'K' ? 10 : 20;
-	if (end == text || *end)
-		usage(text);
-	return value;
+	return operations[kind].name;
 }
 
 static void choose(char *list, bool only)
 {
 	bool named[OPERATIONS_MAX] = { 0 };
 
-	for (char *name = strtok(list, ","); name; name = strtok(NULL, ",")) {
-		size_t kind = 0;
-
-		while (kind < operations_count && strcmp(operations[kind].name, name))
-			kind++;
-		if (kind == operations_count)
-			usage(name);
-		named[kind] = true;
-	}
+	names_option(list, name_of_operation, operations_count, named);
 	for (size_t kind = 0; kind < operations_count; kind++)
 		if (named[kind] != only)
 			operations[kind].weight = 0;
@@ -167,15 +152,6 @@ static void read_options(int count, char **arguments)
 		options.seconds = 60;
 	if (options.memory == UINT64_MAX)
 		options.memory = options.bytes / 3;
-}
-
-void *locked_memory(size_t bytes)
-{
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-
-	if (memory == MAP_FAILED || mlock(memory, bytes))
-		die("no memory for %zu bytes", bytes);
-	return memory;
 }
 
 /* A page that swap cannot give back. */
