@@ -19,6 +19,10 @@ static constexpr u64 kFramesPerBatch = 64;
 // How many pinned runs a put looks at before it takes a new run.
 static constexpr u32 kRunsPerSearch = 8;
 
+// How much of a run a put brings near before it knows what it will write.
+static constexpr u32 kLineBytes = 64;
+static constexpr u32 kLinesBroughtNear = 24;
+
 // ---- Pins
 
 void CompressedStore::pin(Run &run) {
@@ -60,7 +64,16 @@ Result<CompressedStore::Encoded> CompressedStore::encode(const tmem_pam_page &pa
   return Encoded{buffers.output, EntryFormat::compressed(static_cast<u32>(bytes))};
 }
 
+// Where the page may well be written to is in no cache, while the compressor needs nothing from there: so it is fetched meanwhile.
+void CompressedStore::bring_near(const tmem_pam_page &page) const {
+  const uptr from = free_from_[page.client][page.persistent ? 1 : 0].load_relaxed();
+  if (!from) return;
+  for (u32 line = 0; line < kLinesBroughtNear; ++line)
+    __builtin_prefetch(reinterpret_cast<const void *>(from + line * kLineBytes), 1);
+}
+
 Result<Pampd> CompressedStore::create(const tmem_pam_page &page) {
+  bring_near(page);
   // The buffers are this CPU's until codec_end: the encoded page lives in them.
   const tmem_codec_buffers buffers = host_.codec_begin();
   Result<Pampd> created = Outcome::kNoMemory;
@@ -133,6 +146,8 @@ Maybe<CompressedStore::Place> CompressedStore::place_locked(const Request &reque
 CompressedStore::Place CompressedStore::place_in(Run &run, const Request &request) {
   out_of_bin(run);
   const u32 slot = run.place(request.back_reference, request.format);
+  if (!request.moved && run.tail < kUnitsPerRun)
+    free_from_[request.client][request.persistent ? 1 : 0].store_relaxed(reinterpret_cast<uptr>(run.address(run.tail)));
   run.left_over = 0;
   into_bin(run);
   run.pins.pin_locked();

@@ -100,6 +100,7 @@ class CompressedStore {
   Result<Place> reserve(const Request &request);
   Maybe<Place> place_locked(const Request &request) TMEM_REQUIRES(lock_);
   Place place_in(Run &run, const Request &request) TMEM_REQUIRES(lock_);
+  void bring_near(const tmem_pam_page &page) const;
   Outcome read(const Run &run, u32 slot, void *bounce, void *page);
 
   // A run for this client, charged to it: new frames, or an emptied run's.
@@ -152,6 +153,10 @@ class CompressedStore {
   Atomic<u64> corrupt_next_;
   Atomic<u64> checksum_errors_;
   Atomic<u64> decoder_errors_;
+
+  // By client and kind: the free units behind the entry that was placed last, where the next one may well go. Nobody
+  // follows it: it is read without the lock, and the frame may be anybody's by then.
+  Atomic<uptr> free_from_[TMEM_CLIENTS_MAX][2];
 
   Lock<Rank::kStore> lock_;
   RunBudget budget_ TMEM_GUARDED_BY(lock_);
