@@ -19,9 +19,11 @@ static constexpr u64 kFramesPerBatch = 64;
 // How many pinned runs a put looks at before it takes a new run.
 static constexpr u32 kRunsPerSearch = 8;
 
-// How much of a run a put brings near before it knows what it will write.
+// How much a put brings near: of the page, before the processor sees by itself that it is read in order, and of a
+// run, before it is known how much will be written.
 static constexpr u32 kLineBytes = 64;
-static constexpr u32 kLinesBroughtNear = 24;
+static constexpr u32 kLinesOfPage = 8;
+static constexpr u32 kLinesOfRun = 24;
 
 // ---- Pins
 
@@ -66,9 +68,11 @@ Result<CompressedStore::Encoded> CompressedStore::encode(const tmem_pam_page &pa
 
 // Where the page may well be written to is in no cache, while the compressor needs nothing from there: so it is fetched meanwhile.
 void CompressedStore::bring_near(const tmem_pam_page &page) const {
+  for (u32 line = 0; line < kLinesOfPage; ++line)
+    __builtin_prefetch(static_cast<const u8 *>(page.data) + line * kLineBytes);
   const uptr from = free_from_[page.client][page.persistent ? 1 : 0].load_relaxed();
   if (!from) return;
-  for (u32 line = 0; line < kLinesBroughtNear; ++line)
+  for (u32 line = 0; line < kLinesOfRun; ++line)
     __builtin_prefetch(reinterpret_cast<const void *>(from + line * kLineBytes), 1);
 }
 
