@@ -134,6 +134,7 @@ template <typename Operation>
 
 int tmem_put(tmem_client *client, int pool, const tmem_oid *oid, unsigned long long index,
              const void *page) {
+  __builtin_prefetch(page);  // it is in no cache when it is reclaimed, and its first words are soon asked for
   return in_pool(client, pool, oid, [&](Engine &engine, tmem::Pool &entered) {
     if (!page) return engine.put_nothing(entered, oid_of(oid), tmem::Index{index});
     return engine.put(entered, oid_of(oid), tmem::Index{index}, page);

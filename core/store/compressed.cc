@@ -36,6 +36,12 @@ u32 CompressedStore::sections_for(const tmem_host_ops &host) {
   return sections;
 }
 
+// How much a put brings near: of the page, before the processor sees by itself that it is read in order, and of a
+// run, before it is known how much will be written.
+static constexpr u32 kLineBytes = 64;
+static constexpr u32 kLinesOfPage = 8;
+static constexpr u32 kLinesOfRun = 24;
+
 // ---- Pins
 
 void CompressedStore::pin(Run &run) {
@@ -87,10 +93,21 @@ Result<CompressedStore::Encoded> CompressedStore::encode(const tmem_pam_page &pa
   return Encoded{buffers.output, EntryFormat::compressed(static_cast<u32>(bytes))};
 }
 
+// Where the page may well be written to is in no cache, while the compressor needs nothing from there: so it is fetched meanwhile.
+void CompressedStore::bring_near(const Section &section, const tmem_pam_page &page) {
+  for (u32 line = 0; line < kLinesOfPage; ++line)
+    __builtin_prefetch(static_cast<const u8 *>(page.data) + line * kLineBytes);
+  const uptr from = section.free_from(page.client, page.persistent != 0);
+  if (!from) return;
+  for (u32 line = 0; line < kLinesOfRun; ++line)
+    __builtin_prefetch(reinterpret_cast<const void *>(from + line * kLineBytes), 1);
+}
+
 Result<Pampd> CompressedStore::create(const tmem_pam_page &page) {
   Section &section = section_of_this_cpu();
   if (const Outcome reason = refuse_unseen(section, page.client, page.persistent != 0); reason != Outcome::kDone)
     return reason;
+  bring_near(section, page);
   // The buffers are this CPU's until codec_end: the encoded page lives in them.
   const tmem_codec_buffers buffers = host_.codec_begin();
   Result<Pampd> created = Outcome::kNoMemory;
@@ -209,18 +226,24 @@ Outcome CompressedStore::get_data(Pampd pampd, void *page) {
   return outcome;
 }
 
+// The checksum comes last: by then what it is of is in the nearest cache, and the decoder, which is safe for any input,
+// has waited for memory while it computed. A checksum before would wait for memory alone, and cost two to four times as much.
 Outcome CompressedStore::read(const Run &run, u32 slot, void *bounce, void *page) {
   const EntryFormat format = run.entry(slot).format;
   const u8 *data = run.data(slot, bounce);
-  if (format.has_checksum() && host_.checksum(data, format.bytes()) != run.checksum(slot)) {
-    checksum_errors_.fetch_add_relaxed(1);
-    return Outcome::kCorrupt;
-  }
+  bool decoded = true;
   if (format.is_same_filled()) {
     fill(page, load_word(data, 0));
   } else if (format.is_raw()) {
     __builtin_memcpy(page, data, kPageBytes);
-  } else if (host_.decompress(data, format.bytes(), page) != 0) {
+  } else {
+    decoded = host_.decompress(data, format.bytes(), page) == 0;
+  }
+  if (format.has_checksum() && host_.checksum(data, format.bytes()) != run.checksum(slot)) {
+    checksum_errors_.fetch_add_relaxed(1);
+    return Outcome::kCorrupt;
+  }
+  if (!decoded) {
     decoder_errors_.fetch_add_relaxed(1);
     return Outcome::kCorrupt;
   }

@@ -93,6 +93,7 @@ class CompressedStore {
 
   // The page as it will be stored: in @buffers, or the page itself.
   Result<Encoded> encode(const tmem_pam_page &page, const tmem_codec_buffers &buffers) const;
+  static void bring_near(const Section &section, const tmem_pam_page &page);
   // Room for an entry: a slot with its directory entry written, in a pinned run.
   Result<Place> reserve(Section &section, const Request &request);
   Result<Place> reserve_anywhere(Section &section, const Request &request);

@@ -44,8 +44,10 @@ Section::Place Section::place_in(Run &run, const Request &request) {
   counts.entries++;
   counts.entries_raw += request.format.is_raw();
   counts.bytes_stored += request.format.bytes();
-  if (run.persistent || request.moved) return {&run, slot};
+  if (request.moved) return {&run, slot};
   Bins &bins = bins_of(run);
+  if (run.tail < kUnitsPerRun) bins.free_from.store_relaxed(reinterpret_cast<uptr>(run.address(run.tail)));
+  if (run.persistent) return {&run, slot};
   const bool touch = bins.filled_last != &run || run.entries % kPagesPerTouch == 0;
   bins.filled_last = &run;
   return {&run, slot, touch};

@@ -87,9 +87,13 @@ class alignas(64) Section {
   u64 compactable(u32 client, bool persistent) TMEM_REQUIRES(lock);
 
   // What the runs in the bins have free; about right without the lock.
-  u64 hole_bytes(u32 client, bool persistent) const {
+  u64 hole_bytes(u32 client, bool persistent) const TMEM_UNCHECKED {
     return bins_[client][persistent].free_units.load_relaxed() * kUnitBytes;
   }
+
+  // The free units behind the entry that was placed last, where the next one may well go; 0: not known. Nobody
+  // follows it: it is read without the lock, and the frame may be anybody's by then.
+  uptr free_from(u32 client, bool persistent) const TMEM_UNCHECKED { return bins_[client][persistent].free_from.load_relaxed(); }
 
   // 0, or the number of an invariant that is broken. Nothing else is running.
   int validate_bin_of(const Run &run) const TMEM_REQUIRES(lock);
@@ -105,6 +109,7 @@ class alignas(64) Section {
     Atomic<u64> free_units;       // of all runs in the bins; written under the lock
     u64 runs = 0;
     Run *filled_last = nullptr;
+    Atomic<uptr> free_from;
     bool stuck = false;  // compaction found no room, and no entry has gone since
   };
 

@@ -88,6 +88,7 @@ extern "C" {
 	X(incompressible_pages)                                                                    \
 	X(admission_thresholds)                                                                    \
 	X(checksum_may_be_switched)                                                                \
+	X(checksum_sees_every_change)                                                              \
 	X(holes_are_used_again)                                                                    \
 	X(packing_is_dense)                                                                        \
 	X(compaction_loses_nothing)                                                                \

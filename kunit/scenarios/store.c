@@ -177,6 +177,60 @@ SCENARIO(checksum_may_be_switched)
 	engine_stop(env);
 }
 
+/*
+ * The host's checksum: the same bytes have the same one wherever they lie, and
+ * a change of any one word or byte gives another, as does any other length.
+ * What is summed ends where its memory does, so that KASAN and ASan see a read
+ * beyond it.
+ */
+static void expect_checksum_sees_changes(struct scenario_env *env, unsigned long bytes, unsigned long offset)
+{
+	unsigned int (*const checksum)(const void *, unsigned long) = platform_host_ops()->checksum;
+	unsigned char *const aligned = platform_allocate(bytes), *const memory = platform_allocate(offset + bytes);
+	unsigned char *const data = memory + offset;
+	unsigned int sum, same = 0;
+	unsigned long i, j, random;
+
+	REQUIRE(env, aligned && memory);
+	for (i = 0; i < bytes; i++)
+		aligned[i] = data[i] = (unsigned char)scenario_random(&env->random);
+	sum = checksum(data, bytes);
+	EXPECT(env, checksum(aligned, bytes) == sum);
+	EXPECT(env, checksum(data + 1, bytes - 1) != sum);
+	/* A zero more is another length, and nothing else. */
+	data[bytes - 1] = 0;
+	EXPECT(env, checksum(data, bytes - 1) != checksum(data, bytes));
+	data[bytes - 1] = aligned[bytes - 1];
+	for (i = 0; i < bytes; i++) {
+		random = scenario_random(&env->random) | 1;
+		data[i] ^= 1U << (random >> 8) % 8;
+		same += checksum(data, bytes) == sum;
+		data[i] = aligned[i];
+		if (i % 8 || bytes - i < 8)
+			continue;
+		for (j = 0; j < 8; j++)
+			data[i + j] ^= (unsigned char)(random >> 8 * j);
+		same += checksum(data, bytes) == sum;
+		for (j = 0; j < 8; j++)
+			data[i + j] = aligned[i + j];
+	}
+	EXPECT_EQUAL(env, same, 0);
+	EXPECT(env, checksum(data, bytes) == sum);
+	platform_release(memory);
+	platform_release(aligned);
+}
+
+SCENARIO(checksum_sees_every_change)
+{
+	static const unsigned short sizes[] = { 100, 255, 1000, 1550, 4095, 4096 };
+	unsigned int i;
+
+	for (i = 1; i < 80; i++)
+		expect_checksum_sees_changes(env, i, i % 8);
+	for (i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+		expect_checksum_sees_changes(env, sizes[i], (i * 3 + 4) % 8);
+}
+
 /* Holes left by flushes at random are filled again: by packing runs together if need be. */
 SCENARIO(holes_are_used_again)
 {
