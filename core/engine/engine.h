@@ -85,7 +85,6 @@ class Engine {
   Pool *acquire_pool();
   void retire_pool(Pool &pool);
   Pool *find_shared(u32 flags, const u64 *uuid) TMEM_REQUIRES(control_lock_);
-  bool is_accounted_to(u32 client) const TMEM_REQUIRES(control_lock_);
   void apply_limit();
   void flush_pool(Pool &pool);
   u64 flush_object_counted(Pool &pool, const Oid &oid, Breathe breathe);
@@ -108,6 +107,8 @@ class Engine {
 
   Lock<Rank::kControl> control_lock_;
   Client *clients_[TMEM_CLIENTS_MAX] TMEM_GUARDED_BY(control_lock_) = {};
+  // Pools whose pages are accounted to each number, until the last page is freed: a shared pool may outlive who made it.
+  u32 accounted_pools_[TMEM_CLIENTS_MAX] TMEM_GUARDED_BY(control_lock_) = {};
   Pool *idle_pools_ TMEM_GUARDED_BY(control_lock_) = nullptr;
   List<Pool, &Pool::in_shared> shared_pools_ TMEM_GUARDED_BY(control_lock_);
   u32 next_serial_ TMEM_GUARDED_BY(control_lock_) = 0;
