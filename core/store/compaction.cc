@@ -10,6 +10,11 @@
 // if the index still holds the old pampd; whoever reads the old copy has its
 // run pinned, and that entry goes when he has done. So a get meets the page
 // here or there, never nowhere, and nobody waits for a move.
+//
+// While a run is emptied no put finds the room in it. One that finds none at all says
+// so, and the compaction ends after the entry that it is at: room for the page that
+// is there goes before frames for others. What a put waits for so is bounded by
+// how often it tries, since who compacts may be a thread that it has interrupted.
 #include "compressed.h"
 
 namespace tmem {
@@ -41,7 +46,7 @@ Run *CompressedStore::choose_sparse_locked(u32 client, bool persistent) {
   return nullptr;
 }
 
-// One entry of a run on its way. False: there is no room for it elsewhere.
+// One entry of a run on its way. False: there is no room for it elsewhere, or a put wants the run's.
 bool CompressedStore::move_entry(Run &run, u32 slot, const Request &request) {
   Place to;
   u32 from_unit;
@@ -51,6 +56,7 @@ bool CompressedStore::move_entry(Run &run, u32 slot, const Request &request) {
     // is not used again, and nothing else comes to its units.
     if (!run.entry(slot).in_use() || run.entry(slot).is_doomed() || !run.is_sane(slot)) return true;
     from_unit = run.entry(slot).unit;
+    if (bins_[request.client][request.persistent].wanted) return false;
     const Maybe<Place> place = place_locked(request);
     if (!place) return false;
     to = *place;
@@ -69,14 +75,16 @@ bool CompressedStore::move_entry(Run &run, u32 slot, const Request &request) {
   return true;
 }
 
-Run *CompressedStore::compact_run(u32 client, bool persistent, bool *left_over) {
+Run *CompressedStore::compact_run(u32 client, bool persistent, NotCompacted *why_not) {
   Run *run;
   u32 cursor = 0;
   Batch batch;
   {
     Guard guard(lock_);
     run = choose_sparse_locked(client, persistent);
+    *why_not = NotCompacted::kNone;
     if (!run) return nullptr;
+    bins_[client][persistent].compacting++;
     set_out_locked(*run);
     next_batch(*run, &cursor, batch);
   }
@@ -88,10 +96,15 @@ Run *CompressedStore::compact_run(u32 client, bool persistent, bool *left_over) 
     Guard guard(lock_);
     if (room) next_batch(*run, &cursor, batch);
     if (room && batch.count) continue;
+    Bins &bins = bins_[client][persistent];
+    const bool wanted = bins.wanted;
+    bins.compacting--;
+    bins.wanted = false;
     if (!arrive_locked(*run)) {
-      bins_[client][persistent].stuck = !room;
+      bins.stuck = !room && !wanted;
       // A page that is read or not yet published; or what the directory says of one is wrong.
-      run->left_over = *left_over = room;
+      run->left_over = room;
+      *why_not = room ? NotCompacted::kLeftOver : wanted ? NotCompacted::kWanted : NotCompacted::kNone;
       return nullptr;
     }
     frames_compacted_ += kFramesPerRun;
@@ -104,12 +117,12 @@ u64 CompressedStore::compact(u64 frames) {
   for (u32 client = 0; client < TMEM_CLIENTS_MAX; ++client)
     for (u32 kind = 0; kind < 2; ++kind)
       for (u32 failures = 0; freed < frames && failures < kFailuresPerCompaction;) {
-        bool left_over = false;
-        Run *run = compact_run(client, kind == 0, &left_over);
+        NotCompacted why_not;
+        Run *run = compact_run(client, kind == 0, &why_not);
         if (run) {
           free_run(run);
           freed += kFramesPerRun;
-        } else if (left_over) {
+        } else if (why_not == NotCompacted::kLeftOver) {
           failures++;
         } else {
           break;

@@ -66,6 +66,9 @@ class CompressedStore {
     u64 free_units = 0;           // of all runs in the bins
     u64 runs = 0;
     bool stuck = false;  // compaction found no room, and no entry has gone since
+    // A put finds no room while runs of these bins are compacted: they come back first.
+    bool wanted = false;
+    u32 compacting = 0;
   };
 
   struct Place {
@@ -102,8 +105,10 @@ class CompressedStore {
   Place place_in(Run &run, const Request &request) TMEM_REQUIRES(lock_);
   Outcome read(const Run &run, u32 slot, void *bounce, void *page);
 
-  // A run for this client, charged to it: new frames, or an emptied run's.
-  Result<Run *> obtain_run(const Request &request);
+  // The same when no run has room: in one of new frames, or an emptied one, or where room came meanwhile.
+  Result<Place> reserve_with_run(const Request &request);
+  Place settle(Run &run, const Request &request);
+  Maybe<Place> place_or_ask_for_room(const Request &request);
   Result<Run *> charge_and_allocate(u32 client, u32 flags);
   Run *recharge(Run *run, u32 client);
   Run *allocate_run(u32 flags);
@@ -128,10 +133,15 @@ class CompressedStore {
   // Empties the run that pays for @reason. It is then nobody's, and charged to nobody.
   u64 evict_frames(u64 frames, Outcome reason);
   Run *evict_run(Outcome reason, u32 client, bool *nothing_left);
-  // The same without losing a page, if other runs of the client and kind have room.
-  // Empties one sparse run into the holes of others. nullptr: there is none, or *@left_over, and
-  // something in it could not be moved; the next call takes another.
-  Run *compact_run(u32 client, bool persistent, bool *left_over);
+  // The same without losing a page: empties one sparse run of the client and kind into the holes of others.
+  // nullptr: why not.
+  enum class NotCompacted {
+    kNone,      // there is none whose pages would have room
+    kLeftOver,  // something in it could not be moved; the next call takes another
+    kWanted,    // a put needed its room, and has it now
+  };
+  Run *compact_run(u32 client, bool persistent, NotCompacted *why_not);
+  bool may_come_back(Outcome reason, u32 client);
   Run *choose_sparse_locked(u32 client, bool persistent) TMEM_REQUIRES(lock_);
   bool move_entry(Run &run, u32 slot, const Request &request);
 
