@@ -14,7 +14,7 @@
 
 namespace tmem_test {
 
-const char *const kHandleOperations = "pzbgfro";
+const char *const kHandleOperations = "pzbgfrow";
 const char *const kOtherOperations = "stcnd";
 
 namespace {
@@ -26,11 +26,18 @@ struct Place {
   u64 index;
 };
 constexpr Place kPlaces[kHandles] = {
-    {{{1, 0, 0}}, 0}, {{{1, 0, 0}}, 1}, {{{1, 0, 0}}, 100}, {{{2, 0, 0}}, 0}, {{{1, 0, 0}}, 2}, {{{1, 0, 0}}, 3}};
-constexpr bool kThereAtFirst[kHandles] = {true, false, true, false, true, false};
+    {{{1, 0, 0}}, 0}, {{{1, 0, 0}}, 1}, {{{1, 0, 0}}, 100}, {{{2, 0, 0}}, 0}, {{{1, 0, 0}}, 2}, {{{1, 0, 0}}, 3},
+    {{{1, 0, 0}}, 200}, {{{1, 0, 0}}, 300}};
+constexpr bool kThereAtFirst[kHandles] = {true, false, true, false, true, false, false, false};
+constexpr unsigned int kLastHandle = kHandles - 1;  // lies where the stage says
+constexpr unsigned int kLeafSlots = 256;
+// Of setting up: a put and a flush of each handle at most.
+constexpr unsigned long long kSetUpMoments = 4 * kHandles;
 constexpr tmem_oid kBallast = {{9, 0, 0}};
 
 constexpr unsigned long long kForeignTag = 77;  // of a kind that no put of the program's has
+
+constexpr unsigned long long kCrowdTag = 1ull << 40;  // likewise
 
 constexpr unsigned int kBallastPages = 16;
 constexpr unsigned int kBallastNoise = 400;  // words of 512: few pages fill the budget, and none is poor
@@ -86,13 +93,39 @@ const tmem_pam_ops *watched_pam() {
   return &ops;
 }
 
+// ---- The host of a program, which watches the leaves that logical threads make
+
+LeafWatch *watch = nullptr;
+
+const tmem_host_ops *watched_ops(unsigned long long memory_frames) {
+  static const tmem_host_ops *below;
+  static tmem_host_ops ops;
+  below = injector_ops(memory_frames);
+  ops = *below;
+  ops.object_alloc = [](unsigned int kind, unsigned int flags) {
+    void *object = below->object_alloc(kind, flags);
+    const Unwatched unwatched;
+    if (watch && object && kind - TMEM_KIND_LEAF < kLeafClassCount) watch->allocated(thread_number(), kind - TMEM_KIND_LEAF);
+    return object;
+  };
+  ops.object_free = [](unsigned int kind, void *object) {
+    below->object_free(kind, object);
+    const Unwatched unwatched;
+    if (watch && kind - TMEM_KIND_LEAF < kLeafClassCount) watch->freed(thread_number(), kind - TMEM_KIND_LEAF);
+  };
+  return &ops;
+}
+
 // ---- One run
 
 class Arena {
  public:
   explicit Arena(const Program &program) : program_(program) {
     for (std::vector<Step> &steps : steps_) steps.reserve(64);
+    std::copy(std::begin(kPlaces), std::end(kPlaces), places_.begin());
+    if (program.stage) places_[kLastHandle].index = program.stage->next;
   }
+  ~Arena() { watch = nullptr; }
 
   // Up to where the threads start; false: it cannot be had, and wrong() says so.
   bool set_up();
@@ -117,6 +150,11 @@ class Arena {
     if (!condition && verdict.wrong.empty()) verdict.wrong = what;
   }
   bool persistent() const { return program_.flags & TMEM_POOL_PERSISTENT; }
+  bool spans(const Operation &operation, const Place &place) const;
+  void set_a_handle_up(char what, unsigned int handle);
+  void set_the_stage();
+  void put_the_crowd(unsigned int index, bool same_filled);
+  void look_at_the_crowd(bool pages_went);
   void do_one(unsigned int thread, const Operation &operation, Step &step);
   void use_new_pool(unsigned char *page);
   void add_events(unsigned int thread, const Step &step);
@@ -130,6 +168,9 @@ class Arena {
   int pool_ = -1;
   long locks_ = live_locks();
   std::atomic<unsigned int> puts_{0};
+  std::array<Place, kHandles> places_;
+  std::vector<bool> crowd_ = std::vector<bool>(2 * kLeafSlots);  // indexes of the first object; no handles
+  u64 set_up_moment_ = 0;
   std::array<std::vector<Step>, Scheduler::kThreadsMax + 1> steps_;
   std::array<std::vector<Event>, kHandles> handle_events_;
   std::vector<Event> life_events_;
@@ -138,7 +179,7 @@ class Arena {
 
 bool Arena::set_up() {
   injector_reset();
-  expect(tmem_register_host_ops(injector_ops(program_.tight ? kTightFrames : kRoomyFrames), &host_) == TMEM_OK &&
+  expect(tmem_register_host_ops(watched_ops(program_.tight ? kTightFrames : kRoomyFrames), &host_) == TMEM_OK &&
              tmem_register_pam_ops(host_, watched_pam()) == TMEM_OK &&
              tmem_client_create(host_, "program", TMEM_WEIGHT_DEFAULT, TMEM_NO_LIMIT, &client_) == TMEM_OK,
          "a host can be made");
@@ -147,7 +188,6 @@ bool Arena::set_up() {
   expect(pool_ >= 0, "a pool can be made");
   if (!verdict.wrong.empty()) return false;
 
-  u64 moment = 0;
   unsigned char *page = pages_[kMainThread];
   if (program_.tight) {
     // Somebody else's pages, until the first has been evicted.
@@ -167,12 +207,11 @@ bool Arena::set_up() {
     content_fill(page, CONTENT_HALF, i + 1);
     expect(tmem_put(client_, pool_, &kBallast, i, page) == TMEM_OK, "pages are stored");
   }
-  for (unsigned int handle = 0; handle < kHandles; ++handle) {
-    if (!kThereAtFirst[handle]) continue;
-    Step step = {{'p', handle}, ++moment, 0, 0, 0};
-    do_one(kMainThread, step.operation, step);
-    step.returned = ++moment;
-    steps_[kMainThread].push_back(step);
+  if (program_.stage) {
+    set_the_stage();
+  } else {
+    for (unsigned int handle = 0; handle < kHandles; ++handle)
+      if (kThereAtFirst[handle]) set_a_handle_up('p', handle);
   }
   for (unsigned int i = 0; program_.holed && i < kBallastPages; i += 2)
     expect(tmem_flush_page(client_, pool_, &kBallast, i) == TMEM_OK, "and flushed");
@@ -180,8 +219,48 @@ bool Arena::set_up() {
   return verdict.wrong.empty();
 }
 
+void Arena::set_a_handle_up(char what, unsigned int handle) {
+  Step step = {{what, handle}, ++set_up_moment_, 0, 0, 0};
+  do_one(kMainThread, step.operation, step);
+  step.returned = ++set_up_moment_;
+  steps_[kMainThread].push_back(step);
+}
+
+void Arena::set_the_stage() {
+  for (const Stage::Move &move : program_.stage->moves)
+    for (unsigned int index = move.first;; index = move.first < move.last ? index + 1 : index - 1) {
+      const auto handle = std::find_if(places_.begin(), places_.end(), [&](const Place &place) {
+        return place.oid.word[0] == kPlaces[0].oid.word[0] && place.index == index;
+      });
+      if (handle != places_.end()) {
+        set_a_handle_up(move.what == 's' ? 'z' : move.what, static_cast<unsigned int>(handle - places_.begin()));
+      } else if (move.what == 'f') {
+        expect(tmem_flush_page(client_, pool_, &kPlaces[0].oid, index) == TMEM_OK, "the crowd's page is flushed");
+        crowd_[index] = false;
+      } else {
+        put_the_crowd(index, move.what == 's');
+        crowd_[index] = true;
+      }
+      if (index == move.last) break;
+    }
+  long long leaves = 0;
+  for (unsigned int i = 0; i < kLeafClassCount; ++i) leaves += injector.live_objects[TMEM_KIND_LEAF + i];
+  const LeafClass wanted = program_.stage->leaf;
+  expect(injector.live_objects[TMEM_KIND_LEAF + wanted] == 1 && leaves == 1,
+         std::string("the stage's leaf is of class ") + name_of(wanted));
+}
+
+// Pages that take little of the store. It, not the index, keeps a repeated word too if it is told so.
+void Arena::put_the_crowd(unsigned int index, bool same_filled) {
+  unsigned char *page = pages_[kMainThread];
+  content_fill(page, CONTENT_SAME_FILLED, kCrowdTag + index);
+  tmem_tunable_set(host_, TMEM_TUNABLE_SAME_FILLED, same_filled);
+  expect(tmem_put(client_, pool_, &kPlaces[0].oid, index, page) == TMEM_OK, "the crowd's page is put");
+  tmem_tunable_set(host_, TMEM_TUNABLE_SAME_FILLED, 1);
+}
+
 void Arena::do_one(unsigned int thread, const Operation &operation, Step &step) {
-  const Place &place = kPlaces[operation.handle];
+  const Place &place = places_[operation.handle];
   unsigned char *page = pages_[thread];
   switch (operation.what) {
     case 'p':
@@ -207,6 +286,9 @@ void Arena::do_one(unsigned int thread, const Operation &operation, Step &step) 
     case 'r':
       step.result = tmem_flush_range(client_, pool_, &place.oid, place.index, place.index + 1);
       break;
+    case 'w':
+      step.result = tmem_flush_range(client_, pool_, &place.oid, place.index, place.index | (kLeafSlots - 1));
+      break;
     case 'o': step.result = tmem_flush_object(client_, pool_, &place.oid); break;
     case 's': tmem_shrink(host_, ~0ULL); break;
     case 't': tmem_shrink(host_, 1); break;
@@ -231,6 +313,10 @@ void Arena::work(unsigned int thread, Clock moment) {
   for (const Operation &operation : program_.threads[thread]) {
     Step step = {operation, moment(), 0, 0, TMEM_OK};
     do_one(thread, operation, step);
+    {
+      const Unwatched unwatched;
+      if (watch) watch->operation_ends(thread);
+    }
     step.returned = moment();
     steps_[thread].push_back(step);
   }
@@ -238,18 +324,19 @@ void Arena::work(unsigned int thread, Clock moment) {
 
 // ---- What the answers say
 
-bool spans(const Operation &operation, unsigned int handle) {
-  const Place &one = kPlaces[operation.handle], &other = kPlaces[handle];
+bool Arena::spans(const Operation &operation, const Place &other) const {
+  const Place &one = places_[operation.handle];
   const bool same_object = one.oid.word[0] == other.oid.word[0];
   switch (operation.what) {
     case 'd': return true;
     case 'o': return same_object;
     case 'r': return same_object && other.index >= one.index && other.index <= one.index + 1;
+    case 'w': return same_object && other.index >= one.index && other.index <= (one.index | (kLeafSlots - 1));
     case 's':
     case 't':
     case 'n':
     case 'c': return false;
-    default: return operation.handle == handle;
+    default: return same_object && one.index == other.index;
   }
 }
 
@@ -272,9 +359,9 @@ void Arena::add_events(unsigned int thread, const Step &step) {
     life_events_.push_back(event(Deed::kEntered));
   }
   unsigned int spanned = 0;
-  for (unsigned int handle = 0; handle < kHandles; ++handle) spanned += spans(step.operation, handle);
+  for (unsigned int handle = 0; handle < kHandles; ++handle) spanned += spans(step.operation, places_[handle]);
   for (unsigned int handle = 0; handle < kHandles; ++handle) {
-    if (!spans(step.operation, handle)) continue;
+    if (!spans(step.operation, places_[handle])) continue;
     std::vector<Event> &events = handle_events_[handle];
     switch (what) {
       case 'p':
@@ -295,7 +382,7 @@ void Arena::add_events(unsigned int thread, const Step &step) {
         if (step.result == TMEM_NOT_FOUND)
           events.push_back(event(Deed::kMissed));
         else
-          events.push_back(event(spanned == 1 ? Deed::kFlushed : Deed::kFlushedUnseen));
+          events.push_back(event(spanned == 1 && (what == 'f' || !program_.stage) ? Deed::kFlushed : Deed::kFlushedUnseen));
     }
   }
 }
@@ -346,6 +433,7 @@ void Arena::judge(const std::string &trouble, u64 moment) {
   }
   explain_all();
   look_at_the_rest();
+  if (program_.stage) look_at_the_crowd(stats.pages.pages_evicted != 0);
   take_apart();
 }
 
@@ -358,6 +446,27 @@ void Arena::look_at_the_rest() {
     if (result == TMEM_BAD_ARGUMENT) return;  // the pool is gone; its life has been judged
     expect(result == TMEM_OK || !persistent(), "a page that nobody touched is still there");
     expect(result != TMEM_OK || content_matches(page, CONTENT_HALF, i + 1), "and is what it was");
+  }
+}
+
+// As above, of a stage: a flush of many may have taken them, and must have if it was let in; nobody put any again.
+void Arena::look_at_the_crowd(bool evicted) {
+  unsigned char *page = pages_[kMainThread];
+  for (unsigned int index = 0; index < crowd_.size(); ++index) {
+    if (!crowd_[index]) continue;
+    const Place place = {kPlaces[0].oid, index};
+    bool flushed = false;
+    for (unsigned int thread = 0; thread < kMainThread; ++thread)
+      for (const Step &step : steps_[thread])
+        flushed = flushed || (std::strchr("row", step.operation.what) && spans(step.operation, place) &&
+                              (step.result == TMEM_OK || step.result == TMEM_NOT_FOUND));
+    const int result = tmem_get(client_, pool_, &place.oid, index, page);
+    if (result == TMEM_BAD_ARGUMENT) return;  // the pool is gone
+    const bool as_it_was = result == TMEM_OK && content_matches(page, CONTENT_SAME_FILLED, kCrowdTag + index);
+    const bool gone = result == TMEM_NOT_FOUND && (flushed || (evicted && !persistent()));
+    if (!(flushed ? gone : gone || as_it_was))
+      expect(false, "index " + std::to_string(index) + " of the crowd, " + (flushed ? "flushed" : "not touched") +
+                        ", answers " + std::to_string(result));
   }
 }
 
@@ -384,7 +493,7 @@ void Arena::take_apart() {
 // ---- Text
 
 std::string Program::text() const {
-  std::string text = tight ? "tight-" : holed ? "holed-" : "";
+  std::string text = tight ? "tight-" : holed ? "holed-" : stage ? std::string(stage->name) + '-' : "";
   for (const auto &flavour : kFlavours)
     if (flavour.flags == flags) text += flavour.name;
   text += ':';
@@ -406,7 +515,8 @@ bool parse(const std::string &text, Program &program, std::vector<Deviation> &de
   std::string name = text.substr(0, colon);
   program.tight = name.rfind("tight-", 0) == 0;
   program.holed = name.rfind("holed-", 0) == 0;
-  if (program.tight || program.holed) name = name.substr(6);
+  program.stage = stage_of(name.substr(0, name.find('-')));
+  if (program.tight || program.holed || program.stage) name = name.substr(name.find('-') + 1);
   const auto flavour = std::find_if(std::begin(kFlavours), std::end(kFlavours),
                                     [&](const auto &one) { return name == one.name; });
   if (flavour == std::end(kFlavours)) return false;
@@ -438,7 +548,7 @@ bool parse(const std::string &text, Program &program, std::vector<Deviation> &de
 Verdict run(Scheduler &scheduler, const Program &program, Chooser &chooser) {
   Arena arena(program);
   if (!arena.set_up()) return arena.verdict;
-  constexpr u64 kSetUpMoments = 2 * kHandles;
+  watch = &arena.verdict.leaves;
   std::vector<std::function<void()>> bodies;
   for (unsigned int i = 0; i < program.threads.size(); ++i)
     bodies.push_back([&arena, &scheduler, i] {
@@ -446,6 +556,7 @@ Verdict run(Scheduler &scheduler, const Program &program, Chooser &chooser) {
     });
   scheduler.set_title(program.text());
   const bool ended = scheduler.run(bodies, chooser);
+  watch = nullptr;
   arena.judge(ended ? "" : scheduler.trouble(), kSetUpMoments + scheduler.moment());
   return arena.verdict;
 }
@@ -455,7 +566,7 @@ Verdict run_threads(const Program &program) {
   if (!arena.set_up()) return arena.verdict;
   // Relaxed, so that the clock orders nothing that the core does not: TSan would
   // see no race otherwise. A read-modify-write is a full barrier where these tests run.
-  std::atomic<u64> clock{2 * kHandles};
+  std::atomic<u64> clock{kSetUpMoments};
   std::vector<std::thread> threads;
   for (unsigned int i = 0; i < program.threads.size(); ++i)
     threads.emplace_back([&arena, &clock, i] {
