@@ -180,7 +180,8 @@ void Engine::retire_pool(Pool &pool) {
 // The open pool of this uuid and kind. A pool that is being destroyed is off
 // the list: its pages are on their way out.
 Pool *Engine::find_shared(u32 flags, const u64 *uuid) {
-  for (Pool *pool = shared_pools_.front(); pool; pool = shared_pools_.after(*pool))
+  auto &list = shared_pools_[list_of(uuid)];
+  for (Pool *pool = list.front(); pool; pool = list.after(*pool))
     if (pool->flags() == flags && pool->uuid()[0] == uuid[0] && pool->uuid()[1] == uuid[1])
       return pool;
   return nullptr;
@@ -206,7 +207,7 @@ Result<int> Engine::new_pool(Client &client, u32 flags, const u64 *uuid) {
     pool->open(++next_serial_, flags, uuid ? uuid : kNoUuid, client.number());
     pool->sharers = 0;
     accounted_pools_[client.number()]++;
-    if (shared) shared_pools_.push_back(*pool);
+    if (shared) shared_pools_[list_of(uuid)].push_back(*pool);
   }
   pool->sharers++;
   return client.publish(*pool, *slot);
@@ -242,7 +243,7 @@ Outcome Engine::destroy_pool(Client &client, int id) {
     }
     if (pool->going_away) return Outcome::kGoingAway;  // somebody else is at it
     pool->going_away = true;
-    if (pool->shared()) shared_pools_.remove(*pool);
+    if (pool->shared()) shared_pools_[list_of(pool->uuid())].remove(*pool);
   }
   // From here on nobody enters, and when the last has left nobody inserts.
   pool->close();

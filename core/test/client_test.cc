@@ -2,10 +2,12 @@
 // What it costs to make a client or a pool when there are many pools: clients and pools come and go
 // under one lock, so nothing there may walk over all pools.
 //
-// The pools' memory is put out of reach meanwhile: whoever looks at one of them dies.
+// The pools' memory is put out of reach meanwhile: whoever looks at one of them dies, or is counted.
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <map>
 #include <vector>
 
@@ -76,6 +78,7 @@ class ManyPoolsTest : public testing::Test {
 
   static inline std::map<void *, unsigned long> vault_;
   static inline bool into_vault_ = false;
+  static inline unsigned int looked_at_ = 0;
   tmem_host_ops ops_;
   tmem_host *host_ = nullptr;
   tmem_client *first_ = nullptr;
@@ -97,6 +100,46 @@ TEST_F(ManyPoolsTest, NobodyLooksAtThePoolsOfOthers) {
   tmem_client_destroy(second);
   shut(false);
   for (unsigned int i = 0; i < kPools; ++i) EXPECT_EQ(get(first_, pools_[i], i), TMEM_OK);
+}
+
+// Of the shared ones, each with a uuid of its own, hardly any are passed on the way to one of them, or to none.
+TEST_F(ManyPoolsTest, FewPoolsArePassedOnTheWayToASharedOne) {
+  constexpr unsigned int kShared = 512;
+  tmem_client *second = nullptr;
+  ASSERT_EQ(tmem_client_create(host_, "second", TMEM_WEIGHT_DEFAULT, TMEM_NO_LIMIT, &second), TMEM_OK);
+  into_vault_ = true;
+  for (unsigned long long i = 0; i < kShared; ++i) {
+    const unsigned long long uuid[2] = {i, i >> 3};
+    ASSERT_GE(tmem_new_pool(first_, TMEM_POOL_SHARED, uuid), 0);
+  }
+  into_vault_ = false;
+  struct sigaction counting = {}, before = {};
+  counting.sa_flags = SA_SIGINFO;
+  counting.sa_sigaction = [](int, siginfo_t *info, void *) {
+    for (const auto &[memory, bytes] : vault_)
+      if (info->si_addr >= memory && info->si_addr < static_cast<char *>(memory) + bytes) {
+        looked_at_++;
+        mprotect(memory, bytes, PROT_READ | PROT_WRITE);
+        return;
+      }
+    signal(SIGSEGV, SIG_DFL);
+  };
+  ASSERT_EQ(sigaction(SIGSEGV, &counting, &before), 0);
+  unsigned int most = 0;
+  for (unsigned long long i = 0; i < 2 * kShared; i += 37) {
+    const unsigned long long uuid[2] = {i, i >> 3};  // every other one is there
+    looked_at_ = 0;
+    shut(true);
+    const int pool = tmem_new_pool(second, TMEM_POOL_SHARED, uuid);
+    shut(false);
+    EXPECT_GE(pool, 0);
+    most = std::max(most, looked_at_);
+    EXPECT_EQ(tmem_destroy_pool(second, pool), TMEM_OK);
+  }
+  sigaction(SIGSEGV, &before, nullptr);
+  EXPECT_GT(most, 0u) << "nothing was counted";
+  EXPECT_LE(most, kShared / 8);
+  tmem_client_destroy(second);
 }
 
 // A client's number means an account, and a shared pool that it has left is still charged to that.
