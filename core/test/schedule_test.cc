@@ -126,7 +126,8 @@ TEST(SchedulerTest, ASpinningThreadGivesWay) {
 }
 
 TEST(SchedulerTest, ProgramsAreText) {
-  for (const char *text : {"ephemeral:p0g1/o0s ", "tight-persistent:b3/r2/d !7 ", "holed-shared:z1/t "}) {
+  for (const char *text : {"ephemeral:p0g1/o0s ", "tight-persistent:b3/r2/d !7 ", "holed-shared:z1/t ", "sparse256-ephemeral:w7/g6 ",
+                           "joined-shared:jp0d/k "}) {
     Program program;
     std::vector<Deviation> deviations;
     ASSERT_TRUE(parse(text + std::string("@17:1 23:0"), program, deviations)) << text;
@@ -135,7 +136,8 @@ TEST(SchedulerTest, ProgramsAreText) {
   }
   Program program;
   std::vector<Deviation> deviations;
-  for (const char *text : {"p0", "nonsense:p0", "shared:p9", "shared:x", "shared:p0 @x", "shared:p0/p0/p0/p0/p0"})
+  for (const char *text : {"p0", "nonsense:p0", "shared:p9", "shared:x", "shared:p0 @x", "shared:p0/p0/p0/p0/p0",
+                           "joined-persistent:p0", "joined-shared:p0/p0/d", "joined-shared:k/p0/p0", "shared:j", "nowhere-shared:p0"})
     EXPECT_FALSE(parse(text, program, deviations)) << text;
 }
 
@@ -287,6 +289,7 @@ TEST_P(InterleavingTest, ManyOperations) {
 
 // Each allocation that either thread makes fails in turn, in every schedule.
 TEST_P(InterleavingTest, EachAllocationFails) {
+  long long all_failures = 0;
   for (const char *pair : {"p3/p3", "p3/o3", "p0/p0", "p0/g0", "p3/d", "p3/s", "b1/f0", "p1p3/o0"}) {
     Program parsed;
     std::vector<Deviation> none;
@@ -296,9 +299,11 @@ TEST_P(InterleavingTest, EachAllocationFails) {
     for (program.failing = 1; failures; ++program.failing) {
       failures = 0;
       if (!enumerate(scheduler_, program, preemptions_max(1), sum_, &failures)) return;
+      all_failures += failures;
     }
   }
   sum_.record();
+  EXPECT_GT(all_failures, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(interleavings, InterleavingTest, testing::ValuesIn(kFlavours),

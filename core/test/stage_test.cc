@@ -35,11 +35,16 @@ class StageTest : public testing::TestWithParam<Setting> {
     EXPECT_TRUE(parse(std::string(GetParam().stage->name) + (persistent() ? "-persistent:" : "-ephemeral:") + threads, program, none));
     return program;
   }
+  // A second leaf comes, and the first is full.
+  bool costly() const { return GetParam().stage->next == 256 && GetParam().stage->moves.back().what != 'f'; }
   // What makes the leaf larger, or smaller: the operations of one thread.
   std::vector<std::string> changing() const {
     const bool grows = GetParam().stage->moves.back().what != 'f';
-    if (grows && persistent()) return {"p7", "p6", "p2", "z7"};
-    if (grows) return {"p7", "p6", "p2"};
+    if (costly()) return persistent() ? std::vector<std::string>{"p7", "z2"} : std::vector<std::string>{"p7"};
+    std::vector<std::string> puts = {"p7", "p6"};
+    if (grows && GetParam().stage->leaf == kList) puts.push_back("p2");
+    if (grows && persistent()) puts.insert(puts.end(), {"z7", "z6"});
+    if (grows) return puts;
     // A get takes a page only of an ephemeral pool.
     return {persistent() ? "f0" : "g0", "r4", "f5"};
   }
@@ -47,7 +52,7 @@ class StageTest : public testing::TestWithParam<Setting> {
     for (const Change &change : GetParam().stage->changes) expect_change(change);
     for (const Change &change : GetParam().stage->persistent_changes)
       if (persistent()) expect_change(change);
-    if (std::string(GetParam().stage->name) == "sequence") {
+    if (costly()) {
       EXPECT_GT(sum_.leaves.made(kShort), 0u) << "the leaf after a file's first one is direct at once";
     }
   }
@@ -79,13 +84,36 @@ TEST_P(StageTest, ChangeAndOneOperation) {
     for (size_t k = i; k < changes.size(); ++k)
       if (!enumerate(scheduler_, program_of(changes[i] + '/' + changes[k]), preemptions_max(1), sum_)) return;
     // With fewer of the schedules each change meets some of these, and each of these some change.
-    const std::vector<std::string> others = {"g4", "f0", "w4", "o0", "s", "c", "d", "p0", "r0", "z0"};
+    std::vector<std::string> others = {"g4", "f0", "w4", "o0", "s", "d", "p0", "r0", "z0"};
+    // It is full again, and of what another class has no room for.
+    if (GetParam().stage->leaf == kList) others.insert(others.begin(), "f0p6");
     for (size_t k = 0; k < others.size(); ++k)
       if (all || k % changes.size() == i)
         if (!enumerate(scheduler_, program_of(changes[i] + '/' + others[k]), preemptions_max(1), sum_)) return;
   }
   sum_.record();
   expect_changes();
+}
+
+// And compaction, which makes the leaf name other places: in a store full of holes, which take all the stage's pages.
+class CompactedStageTest : public StageTest {};
+constexpr const char *kTooManyPages[] = {"direct128", "direct256", "same256", "sequence"};
+
+TEST_P(CompactedStageTest, ChangeWhileCompacting) {
+  // The more pages are moved, the more schedules there are.
+  const bool all = preemptions_max(1) > 1;
+  const std::vector<std::string> changes = changing();
+  for (size_t i = 0; i < (all ? changes.size() : 1); ++i) {
+    Program program = program_of(changes[i] + "/c");
+    program.holed = true;
+    if (!enumerate(scheduler_, program, preemptions_max(1), sum_)) return;
+  }
+  sum_.record();
+  EXPECT_GT(sum_.compacted, sum_.schedules / 2);
+  if (all)
+    expect_changes();
+  else
+    expect_change(GetParam().stage->changes.front());
 }
 
 // The memory for the other leaf, and all else, cannot be had.
@@ -133,9 +161,19 @@ TEST_P(StageTest, ManyOperations) {
   EXPECT_GT(sum_.misses, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(interleavings, StageTest, testing::ValuesIn(settings()),
-                         [](const testing::TestParamInfo<Setting> &info) {
-                           return std::string(info.param.stage->name) + (info.param.flags ? "_persistent" : "_ephemeral");
-                         });
+std::string setting_name(const testing::TestParamInfo<Setting> &info) {
+  return std::string(info.param.stage->name) + (info.param.flags ? "_persistent" : "_ephemeral");
+}
+
+std::vector<Setting> compacted_settings() {
+  std::vector<Setting> some;
+  for (const Setting &setting : settings())
+    if (std::find(std::begin(kTooManyPages), std::end(kTooManyPages), std::string(setting.stage->name)) == std::end(kTooManyPages))
+      some.push_back(setting);
+  return some;
+}
+
+INSTANTIATE_TEST_SUITE_P(interleavings, StageTest, testing::ValuesIn(settings()), setting_name);
+INSTANTIATE_TEST_SUITE_P(interleavings, CompactedStageTest, testing::ValuesIn(compacted_settings()), setting_name);
 
 }  // namespace
