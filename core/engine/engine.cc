@@ -100,13 +100,6 @@ void Engine::apply_limit() {
 
 // ---- Clients
 
-// A shared pool stays accounted to who made it, even after that client is gone.
-bool Engine::is_accounted_to(u32 client) const {
-  for (const Pool *pool = all_pools_.load_relaxed(); pool; pool = pool->next_pool)
-    if (!pool->closed() && pool->client() == client) return true;
-  return false;
-}
-
 static bool weight_is_legal(u32 weight) { return weight >= 1 && weight <= TMEM_WEIGHT_MAX; }
 
 Result<Client *> Engine::create_client(const char *name, u32 weight, u64 limit_frames) {
@@ -117,7 +110,7 @@ Result<Client *> Engine::create_client(const char *name, u32 weight, u64 limit_f
   {
     Guard guard(control_lock_);
     for (u32 i = 0; i < TMEM_CLIENTS_MAX && !client; ++i)
-      if (!clients_[i] && !is_accounted_to(i)) {
+      if (!clients_[i] && !accounted_pools_[i]) {
         client = new (Placement{memory}) tmem_client(*this, i, name);
         clients_[i] = client;
       }
@@ -195,7 +188,8 @@ void Engine::retire_pool(Pool &pool) {
 // The open pool of this uuid and kind. A pool that is being destroyed is off
 // the list: its pages are on their way out.
 Pool *Engine::find_shared(u32 flags, const u64 *uuid) {
-  for (Pool *pool = shared_pools_.front(); pool; pool = shared_pools_.after(*pool))
+  auto &list = shared_pools_[list_of(uuid)];
+  for (Pool *pool = list.front(); pool; pool = list.after(*pool))
     if (pool->flags() == flags && pool->uuid()[0] == uuid[0] && pool->uuid()[1] == uuid[1])
       return pool;
   return nullptr;
@@ -220,7 +214,8 @@ Result<int> Engine::new_pool(Client &client, u32 flags, const u64 *uuid) {
     pool = fresh;
     pool->open(++next_serial_, flags, uuid ? uuid : kNoUuid, client.number());
     pool->sharers = 0;
-    if (shared) shared_pools_.push_back(*pool);
+    accounted_pools_[client.number()]++;
+    if (shared) shared_pools_[list_of(uuid)].push_back(*pool);
   }
   pool->sharers++;
   return client.publish(*pool, *slot);
@@ -256,7 +251,7 @@ Outcome Engine::destroy_pool(Client &client, int id) {
     }
     if (pool->going_away) return Outcome::kGoingAway;  // somebody else is at it
     pool->going_away = true;
-    if (pool->shared()) shared_pools_.remove(*pool);
+    if (pool->shared()) shared_pools_[list_of(pool->uuid())].remove(*pool);
   }
   // From here on nobody enters, and when the last has left nobody inserts.
   pool->close();
@@ -264,6 +259,7 @@ Outcome Engine::destroy_pool(Client &client, int id) {
   {
     Guard guard(control_lock_);
     client.withdraw(id);
+    accounted_pools_[pool->client()]--;
   }
   retire_pool(*pool);
   return Outcome::kDone;

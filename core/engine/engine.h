@@ -85,7 +85,10 @@ class Engine {
   Pool *acquire_pool();
   void retire_pool(Pool &pool);
   Pool *find_shared(u32 flags, const u64 *uuid) TMEM_REQUIRES(control_lock_);
-  bool is_accounted_to(u32 client) const TMEM_REQUIRES(control_lock_);
+  u32 list_of(const u64 *uuid) const {
+    const u64 mixed = ((uuid[0] ^ host_.hash_seed) * 0x9e3779b97f4a7c15 ^ uuid[1]) * 0xd1b54a32d192ed03;
+    return static_cast<u32>(mixed >> 40) & ((1u << kSharedListBits) - 1);
+  }
   void apply_limit();
   void flush_pool(Pool &pool);
   u64 flush_object_counted(Pool &pool, const Oid &oid, Breathe breathe);
@@ -117,8 +120,12 @@ class Engine {
 
   Lock<Rank::kControl> control_lock_;
   Client *clients_[TMEM_CLIENTS_MAX] TMEM_GUARDED_BY(control_lock_) = {};
+  // Pools whose pages are accounted to each number, until the last page is freed: a shared pool may outlive who made it.
+  u32 accounted_pools_[TMEM_CLIENTS_MAX] TMEM_GUARDED_BY(control_lock_) = {};
   Pool *idle_pools_ TMEM_GUARDED_BY(control_lock_) = nullptr;
-  List<Pool, &Pool::in_shared> shared_pools_ TMEM_GUARDED_BY(control_lock_);
+  // By uuid, so that who joins looks at few: there may be as many as clients and pools of each, 16384.
+  static constexpr u32 kSharedListBits = 6;
+  List<Pool, &Pool::in_shared> shared_pools_[1u << kSharedListBits] TMEM_GUARDED_BY(control_lock_);
   u32 next_serial_ TMEM_GUARDED_BY(control_lock_) = 0;
   Atomic<Pool *> all_pools_;  // grows at its head under control_lock_; read without
 };

@@ -110,6 +110,14 @@ int Engine::validate() {
     if (pool->counters.sum(Counter::gate_entered) != pool->counters.sum(Counter::gate_left)) return 27;
     if (index_.objects_of(*pool) != pool->counted(Counter::level_objects)) return 28;
   }
+  {
+    Guard guard(control_lock_);
+    u32 accounted[TMEM_CLIENTS_MAX] = {};
+    for (Pool *pool = all_pools_.load_acquire(); pool; pool = pool->next_pool)
+      if (!pool->closed()) accounted[pool->client()]++;
+    for (u32 i = 0; i < TMEM_CLIENTS_MAX; ++i)
+      if (accounted[i] != accounted_pools_[i]) return 29;
+  }
   if (!pam_ops_) return 0;
   if (keeps_in_compressed_store()) return validate_compressed_store(pam_);
   if (pam_ops_->start == tmem_plain_pam()->start) return validate_plain_store(pam_);

@@ -52,12 +52,17 @@ class Budget {
     return bytes < kPageBytes || persistent;  // a file page can be read again
   }
 
-  // May this client take one more block? If so it is charged for it.
-  Outcome charge(u32 client) {
-    Account &account = accounts[client];
+  // May this client take one more block?
+  Outcome has_room(u32 client) const {
+    const Account &account = accounts[client];
     if (account.limit < account.frames + kFrames) return Outcome::kRefusedLimit;
-    if (limit < frames + kFrames) return Outcome::kRefusedBudget;
-    account.frames += kFrames;
+    return limit < frames + kFrames ? Outcome::kRefusedBudget : Outcome::kDone;
+  }
+  // If so it is charged for it.
+  Outcome charge(u32 client) {
+    const Outcome verdict = has_room(client);
+    if (verdict != Outcome::kDone) return verdict;
+    accounts[client].frames += kFrames;
     frames += kFrames;
     return Outcome::kDone;
   }

@@ -10,6 +10,11 @@
 // if the index still holds the old pampd; whoever reads the old copy has its
 // run pinned, and that entry goes when he has done. So a get meets the page
 // here or there, never nowhere, and nobody waits for a move.
+//
+// While a run is emptied no put finds the room in it. One that finds none at all says
+// so, and the compaction ends after the entry that it is at: room for the page that
+// is there goes before frames for others. What a put waits for so is bounded by
+// how often it tries, since who compacts may be a thread that it has interrupted.
 #include "compressed.h"
 
 namespace tmem {
@@ -17,7 +22,7 @@ namespace tmem {
 // How many runs of a client and kind may turn out not to be emptied before it gives up.
 static constexpr u32 kFailuresPerCompaction = 16;
 
-// One entry of a run on its way. False: there is no room for it elsewhere.
+// One entry of a run on its way. False: there is no room for it elsewhere, or a put wants the run's.
 bool CompressedStore::move_entry(Section &section, Run &run, u32 slot, const Request &request) {
   Place to;
   u32 from_unit;
@@ -27,6 +32,7 @@ bool CompressedStore::move_entry(Section &section, Run &run, u32 slot, const Req
     // is not used again, and nothing else comes to its units.
     if (!run.entry(slot).in_use() || run.entry(slot).is_doomed() || !run.is_sane(slot)) return true;
     from_unit = run.entry(slot).unit;
+    if (section.is_wanted(request.client, request.persistent)) return false;
     const Maybe<Place> place = section.place(request);
     if (!place) return false;
     to = *place;
@@ -45,7 +51,7 @@ bool CompressedStore::move_entry(Section &section, Run &run, u32 slot, const Req
   return true;
 }
 
-Run *CompressedStore::compact_run(Section &section, u32 client, bool persistent, bool *left_over) {
+Run *CompressedStore::compact_run(Section &section, u32 client, bool persistent, NotCompacted *why_not) {
   Run *run;
   u32 cursor = 0;
   Batch batch;
@@ -54,9 +60,10 @@ Run *CompressedStore::compact_run(Section &section, u32 client, bool persistent,
     run = section.sparse(client, persistent);
     if (!run) return nullptr;
     if (!take(*run)) {
-      *left_over = true;
+      *why_not = NotCompacted::kLeftOver;
       return nullptr;
     }
+    section.begin_compaction(client, persistent);
     section.set_out(*run);
     next_batch(section, *run, &cursor, batch);
   }
@@ -68,17 +75,23 @@ Run *CompressedStore::compact_run(Section &section, u32 client, bool persistent,
     Guard guard(section.lock);
     if (room) next_batch(section, *run, &cursor, batch);
     if (room && batch.count) continue;
+    const bool wanted = section.end_compaction(client, persistent);
     if (arrive(section, *run, Emptied::kByCompaction, Outcome::kDone)) return run;
-    if (!room) section.set_stuck(client, persistent);
+    if (!room && !wanted) section.set_stuck(client, persistent);
     // A page that is read or not yet published; or what the directory says of one is wrong.
-    run->left_over = *left_over = room;
+    run->left_over = room;
+    if (room)
+      *why_not = NotCompacted::kLeftOver;
+    else if (wanted)
+      *why_not = NotCompacted::kWanted;
     return nullptr;
   }
 }
 
-Run *CompressedStore::compact_run(u32 client, bool persistent, bool *left_over) {
+Run *CompressedStore::compact_run(u32 client, bool persistent, NotCompacted *why_not) {
+  *why_not = NotCompacted::kNone;
   for (Section *section = sections(); section != end_of_sections(); ++section)
-    if (Run *run = compact_run(*section, client, persistent, left_over)) return run;
+    if (Run *run = compact_run(*section, client, persistent, why_not)) return run;
   return nullptr;
 }
 
@@ -87,12 +100,12 @@ u64 CompressedStore::compact(u64 frames) {
   for (u32 client = 0; client < TMEM_CLIENTS_MAX; ++client)
     for (u32 kind = 0; kind < 2; ++kind)
       for (u32 failures = 0; freed < frames && failures < kFailuresPerCompaction;) {
-        bool left_over = false;
-        Run *run = compact_run(client, kind == 0, &left_over);
+        NotCompacted why_not;
+        Run *run = compact_run(client, kind == 0, &why_not);
         if (run) {
           free_run(run);
           freed += kFramesPerRun;
-        } else if (left_over) {
+        } else if (why_not == NotCompacted::kLeftOver) {
           failures++;
         } else {
           break;

@@ -138,34 +138,20 @@ Result<Pampd> CompressedStore::create(const tmem_pam_page &page) {
 }
 
 Result<CompressedStore::Place> CompressedStore::reserve(Section &section, const Request &request) {
-  const Result<Place> place = reserve_anywhere(section, request);
-  if (place.ok() && place.value().touch) {
+  Maybe<Place> found;
+  {
+    Guard guard(section.lock);
+    found = section.place(request);
+  }
+  const Result<Place> place = found ? Result<Place>(*found) : reserve_with_run(section, request);
+  if (!place.ok()) {
+    note_refusal(section, place.outcome(), request);
+  } else if (place.value().touch) {
     // Our entry, which nobody knows of yet, keeps the run.
     Guard guard(budget_lock_);
     budget_.touch(*place.value().run, request.client);
   }
   return place;
-}
-
-// In the section of this CPU, if that can be done; else where there is room.
-Result<CompressedStore::Place> CompressedStore::reserve_anywhere(Section &section, const Request &request) {
-  {
-    Guard guard(section.lock);
-    if (const Maybe<Place> place = section.place(request)) return *place;
-  }
-  const Result<Run *> run = obtain_run(request);
-  if (run.ok()) {
-    Guard guard(section.lock);
-    adopt(section, *run.value(), request.client, request.persistent);
-    return section.place_in(*run.value(), request);
-  }
-  // What was tried may have made room all the same.
-  for (Section *any = sections(); any != end_of_sections(); ++any) {
-    Guard guard(any->lock);
-    if (const Maybe<Place> place = any->place(request)) return *place;
-  }
-  note_refusal(section, run.outcome(), request);
-  return run.outcome();
 }
 
 // ---- Refusals

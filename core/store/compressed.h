@@ -96,11 +96,13 @@ class CompressedStore {
   static void bring_near(const Section &section, const tmem_pam_page &page);
   // Room for an entry: a slot with its directory entry written, in a pinned run.
   Result<Place> reserve(Section &section, const Request &request);
-  Result<Place> reserve_anywhere(Section &section, const Request &request);
+  // The same when no run of the section has room: in one of new frames, or an emptied one, or where room came meanwhile.
+  Result<Place> reserve_with_run(Section &section, const Request &request);
+  Place settle(Section &section, Run &run, const Request &request);
+  Maybe<Place> place_or_ask_for_room(const Request &request);
   Outcome read(const Run &run, u32 slot, void *bounce, void *page);
 
   // A run for this client, charged to it: new frames, or an emptied run's.
-  Result<Run *> obtain_run(const Request &request);
   Result<Run *> charge_and_allocate(u32 client, u32 flags);
   Run *recharge(Run *run, u32 client);
   Run *allocate_run(u32 flags);
@@ -127,10 +129,16 @@ class CompressedStore {
   // Empties the run that pays for @reason. It is then nobody's, and charged to nobody.
   u64 evict_frames(u64 frames, Outcome reason);
   Run *evict_run(Outcome reason, u32 client, bool *nothing_left);
-  // Empties one sparse run of a section into the holes of others. nullptr: there is none, or *@left_over, and
-  // something in it could not be moved; the next call takes another.
-  Run *compact_run(Section &section, u32 client, bool persistent, bool *left_over);
-  Run *compact_run(u32 client, bool persistent, bool *left_over);
+  // The same without losing a page: empties one sparse run of the client and kind into the holes of others, in
+  // its section. nullptr: why not.
+  enum class NotCompacted {
+    kNone,      // there is none whose pages would have room
+    kLeftOver,  // something in it could not be moved, or somebody else empties it; the next call takes another
+    kWanted,    // a put needed its room, and has it now
+  };
+  Run *compact_run(Section &section, u32 client, bool persistent, NotCompacted *why_not);
+  Run *compact_run(u32 client, bool persistent, NotCompacted *why_not);
+  bool may_come_back(Outcome reason, u32 client);
   bool move_entry(Section &section, Run &run, u32 slot, const Request &request);
 
   void corrupt_if_asked(Run &run, u32 slot);

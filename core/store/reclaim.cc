@@ -15,7 +15,7 @@
 
 namespace tmem {
 
-// How many runs one put may try to evict before it gives up. One is enough unless somebody is
+// How often one put may try to have a run emptied before it gives up. Once is enough unless somebody is
 // reading in it at this moment, or the budget has been lowered; or a file is being flushed, of
 // which a leaf's pages, 256 in up to 37 runs, are not to be had until they are freed.
 static constexpr u32 kEvictionsPerPut = 40;
@@ -74,26 +74,55 @@ Run *CompressedStore::recharge(Run *run, u32 client) {
   return nullptr;
 }
 
-Result<Run *> CompressedStore::obtain_run(const Request &request) {
+// A run that was obtained is the client's from here on.
+CompressedStore::Place CompressedStore::settle(Section &section, Run &run, const Request &request) {
+  Guard guard(section.lock);
+  adopt(section, run, request.client, request.persistent);
+  return section.place_in(run, request);
+}
+
+// What was tried may have made room, or somebody else has, in any section.
+Maybe<CompressedStore::Place> CompressedStore::place_or_ask_for_room(const Request &request) {
+  for (Section *section = sections(); section != end_of_sections(); ++section) {
+    Guard guard(section->lock);
+    if (const Maybe<Place> place = section->place(request)) return place;
+    section->ask_for_room(request.client, request.persistent);
+  }
+  return {};
+}
+
+Result<CompressedStore::Place> CompressedStore::reserve_with_run(Section &section, const Request &request) {
   Outcome verdict = Outcome::kNoMemory;
   for (u32 attempt = 0; attempt < kEvictionsPerPut; ++attempt) {
     const Result<Run *> fresh = charge_and_allocate(request.client, 0);
-    if (fresh.ok()) return fresh;
+    if (fresh.ok()) return settle(section, *fresh.value(), request);
     // No room, or no memory: the oldest ephemeral run pays; if there is none, holes do.
     verdict = fresh.outcome();
     bool nothing_left = false;
     Run *run = evict_run(verdict, request.client, &nothing_left);
     if (nothing_left) {
-      bool left_over = false;
-      run = compact_run(request.client, request.persistent, &left_over);
-      if (!run && !left_over) break;
+      NotCompacted why_not;
+      run = compact_run(request.client, request.persistent, &why_not);
+      nothing_left = !run && why_not == NotCompacted::kNone && !may_come_back(verdict, request.client);
     }
-    if (run && (run = recharge(run, request.client))) return run;
+    if (run && (run = recharge(run, request.client))) return settle(section, *run, request);
+    if (const Maybe<Place> place = place_or_ask_for_room(request)) return *place;
+    if (nothing_left) break;
   }
   // The reclaim reserves come last, and only for what gives back more than it takes.
-  if (verdict == Outcome::kNoMemory && request.persistent && !request.format.is_raw())
-    return charge_and_allocate(request.client, TMEM_ALLOC_RESERVES);
+  if (verdict == Outcome::kNoMemory && request.persistent && !request.format.is_raw()) {
+    const Result<Run *> reserved = charge_and_allocate(request.client, TMEM_ALLOC_RESERVES);
+    if (reserved.ok()) return settle(section, *reserved.value(), request);
+    verdict = reserved.outcome();
+  }
   return verdict;
+}
+
+// Whether it is worth another try, though nothing was found to be emptied: another CPU has a run on its way,
+// such as the one that was to be compacted, or has given one back since room was asked for.
+bool CompressedStore::may_come_back(Outcome reason, u32 client) {
+  Guard guard(budget_lock_);
+  return on_their_way_ != 0 || (reason != Outcome::kNoMemory && budget_.has_room(client) == Outcome::kDone);
 }
 
 // ---- Going

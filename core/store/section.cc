@@ -131,6 +131,14 @@ Run *Section::sparse(u32 client, bool persistent) {
   return nullptr;
 }
 
+bool Section::end_compaction(u32 client, bool persistent) {
+  Bins &bins = bins_[client][persistent];
+  const bool wanted = bins.wanted;
+  bins.compacting--;
+  bins.wanted = false;
+  return wanted;
+}
+
 // Holes are worth the copying when they are a quarter of their runs.
 u64 Section::compactable(u32 client, bool persistent) {
   const Bins &bins = bins_[client][persistent];

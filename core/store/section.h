@@ -81,6 +81,15 @@ class alignas(64) Section {
   // The emptiest run, if the holes of the others take what it has and nobody copies into it; not the one
   // that is being filled with ephemeral pages, which would then make them old.
   Run *sparse(u32 client, bool persistent) TMEM_REQUIRES(lock);
+  // While runs are compacted they take no page: a put that finds no room wants them back, and that ends it.
+  void begin_compaction(u32 client, bool persistent) TMEM_REQUIRES(lock) { bins_[client][persistent].compacting++; }
+  void ask_for_room(u32 client, bool persistent) TMEM_REQUIRES(lock) {
+    Bins &bins = bins_[client][persistent];
+    bins.wanted = bins.compacting != 0;
+  }
+  bool is_wanted(u32 client, bool persistent) const TMEM_REQUIRES(lock) { return bins_[client][persistent].wanted; }
+  // True: one was wanted.
+  bool end_compaction(u32 client, bool persistent) TMEM_REQUIRES(lock);
   // Compaction has found no room; until an entry goes it need not be tried again.
   void set_stuck(u32 client, bool persistent) TMEM_REQUIRES(lock) { bins_[client][persistent].stuck = true; }
   // Frames that compaction would free, about, if holes are worth the copying.
@@ -111,6 +120,8 @@ class alignas(64) Section {
     Run *filled_last = nullptr;
     Atomic<uptr> free_from;
     bool stuck = false;  // compaction found no room, and no entry has gone since
+    bool wanted = false;
+    u32 compacting = 0;
   };
 
   // 0: none.

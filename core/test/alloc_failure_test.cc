@@ -38,8 +38,8 @@ class AllocationFailureTest : public testing::TestWithParam<Failure> {};
 TEST_P(AllocationFailureTest, ContractHolds) {
   constexpr unsigned int kSteps = 150;
   const ModelOptions options = {.plain = GetParam().plain, .clients = true};
-  long long failed = 1;
-  for (long long after = 0; failed; ++after) {
+  long long failed = 1, after = 0;
+  for (; failed; ++after) {
     ASSERT_LT(after, 10 * kSteps) << "the script never gets by without a failure";
     injector_reset();
     SeededChoices choices(tmem_test::first_seed());
@@ -56,6 +56,7 @@ TEST_P(AllocationFailureTest, ContractHolds) {
     ASSERT_TRUE(model.good()) << model.report() << "with " << after << " allocations before the failure; "
                               << "repeat with " << tmem_test::repeat_command();
   }
+  EXPECT_GT(after, 2) << "hardly anything was allocated";
 }
 
 INSTANTIATE_TEST_SUITE_P(failures, AllocationFailureTest, testing::ValuesIn(kFailures),

@@ -11,6 +11,7 @@
 
 #include "../../kunit/scenarios/scenarios.h"
 #include "host_ops.h"
+#include "schedule.h"
 
 namespace {
 
@@ -18,9 +19,10 @@ constexpr tmem_oid kOid = {{1, 0, 0}};
 
 class CompactionRaceTest : public testing::Test {
  protected:
-  void SetUp() override {
+  void SetUp() override { start(4096); }
+  void start(unsigned long long memory_frames) {
     ops_ = *tmem_test::host_ops();
-    ops_.memory_frames = 4096;
+    ops_.memory_frames = memory_frames;
     ops_.frame_alloc = [](unsigned int flags) { return frames_.emplace_back(tmem_test::host_ops()->frame_alloc(flags)); };
     frames_.clear();
     ASSERT_EQ(tmem_register_host_ops(&ops_, &host_), 0);
@@ -79,6 +81,7 @@ TEST_F(CompactionRaceTest, SourceFreedBeforeTheCopy) {
   };
   tmem_compact(host_, 8);
   tmem_test::lock_hook = nullptr;
+  EXPECT_GE(releases, 2) << "nothing was moved";
   EXPECT_EQ(tmem_validate(host_), 0);
 }
 
@@ -111,6 +114,7 @@ TEST_F(CompactionRaceTest, PutPublishedAfterItsPlaceWasCopied) {
   const unsigned long long index = next_++;
   EXPECT_EQ(put(pool, index), 0);
   tmem_test::lock_hook = nullptr;
+  ASSERT_TRUE(done);
   published.release();
   mover.join();
   EXPECT_EQ(get(pool, index), 0) << "an accepted persistent page is lost";
@@ -173,6 +177,134 @@ TEST_F(CompactionRaceTest, DamagedEntryDoesNotStopCompaction) {
     EXPECT_EQ(tmem_validate(host_), 0);
     EXPECT_EQ(tmem_destroy_pool(client_, pool), 0);
   }
+}
+
+// ---- A put that needs the room of the run that another CPU is compacting
+
+class FullBudgetTest : public CompactionRaceTest {
+ protected:
+  static constexpr unsigned int kSmall = 50, kLarge = 14;
+
+  void SetUp() override { start(5 * 16); }  // the budget is a fifth: two runs
+
+  int put_of(int pool, unsigned long long index, unsigned int kind) {
+    alignas(8) unsigned char page[4096];
+    content_fill(page, kind, index + 1);
+    return tmem_put(client_, pool, &kOid, index, page);
+  }
+  int get_of(int pool, unsigned long long index, unsigned int kind) {
+    alignas(8) unsigned char page[4096] = {};
+    const int result = tmem_get(client_, pool, &kOid, index, page);
+    EXPECT_TRUE(result != TMEM_OK || content_matches(page, kind, index + 1)) << index;
+    return result;
+  }
+
+  // Two runs: one with small pages only, whose room is the only one for a page that does not compress; the other
+  // with the large ones, and holes that take all the small ones and no large one.
+  int sparse_and_full() {
+    const int pool = tmem_new_pool(client_, TMEM_POOL_PERSISTENT, nullptr);
+    for (unsigned int i = 0; i < kSmall; ++i) EXPECT_EQ(put_of(pool, i, CONTENT_NEAR_SAME), TMEM_OK);
+    for (unsigned int i = 0; i < kLarge; ++i) EXPECT_EQ(put_of(pool, kSmall + i, CONTENT_RANDOM), TMEM_OK);
+    EXPECT_EQ(frames(), 16u);
+    for (unsigned int i = 0; i < kLarge / 2; ++i)
+      EXPECT_EQ(tmem_flush_page(client_, pool, &kOid, kSmall + i), TMEM_OK);
+    return pool;
+  }
+  void expect_all(int pool, bool with_new) {
+    for (unsigned int i = 0; i < kSmall; ++i) EXPECT_EQ(get_of(pool, i, CONTENT_NEAR_SAME), TMEM_OK) << i;
+    for (unsigned int i = kLarge / 2; i < kLarge; ++i)
+      EXPECT_EQ(get_of(pool, kSmall + i, CONTENT_RANDOM), TMEM_OK) << i;
+    if (with_new) { EXPECT_EQ(get_of(pool, kNew, CONTENT_RANDOM), TMEM_OK); }
+    EXPECT_EQ(tmem_validate(host_), 0);
+  }
+  static constexpr unsigned long long kNew = 1000;
+};
+
+// The first thread takes so many steps alone, then the two take turns.
+class Turns final : public tmem_test::Chooser {
+ public:
+  explicit Turns(unsigned int lead) : lead_(lead) {}
+  unsigned int choose(unsigned int decision, const tmem_test::Options &options) override {
+    const unsigned int wanted = decision < lead_ ? 0 : decision % 2;
+    return options.runnable >> wanted & 1 ? wanted : options.usual;
+  }
+
+ private:
+  const unsigned int lead_;
+};
+
+// Whenever the put comes: if both CPUs get on equally well, it is not refused.
+TEST_F(FullBudgetTest, PutComesWhileTheOnlySparseRunIsCompacted) {
+  tmem_test::Scheduler scheduler;
+  unsigned long long freed = 0;
+  unsigned int gave_way = 0;
+  for (unsigned int lead = 0; !freed; lead += 3) {
+    ASSERT_LT(lead, 4000u) << "compacting never ends";
+    const int pool = sparse_and_full();
+    Turns turns(lead);
+    int result = -1;
+    ASSERT_TRUE(scheduler.run({[&] { freed = tmem_compact(host_, ~0ULL); },
+                               [&] { result = put_of(pool, kNew, CONTENT_RANDOM); }},
+                              turns))
+        << scheduler.trouble();
+    ASSERT_EQ(result, TMEM_OK) << "with a lead of " << lead << " steps";
+    gave_way += !freed;
+    expect_all(pool, true);
+    EXPECT_EQ(tmem_destroy_pool(client_, pool), TMEM_OK);
+  }
+  EXPECT_GT(gave_way, 10u);
+}
+
+// Nothing but compacting makes room for the page, and another CPU begins with that, or does it all, between
+// two looks of the put.
+TEST_F(FullBudgetTest, CompactionComesBetweenTwoLooksOfAPut) {
+  constexpr unsigned int kAll = ~0u, kPatterns = 150, kLarge = 56;
+  TearDown();
+  start(5 * 9 * 8);
+  for (const unsigned int steps : {0u, 1u, 40u, kAll})
+    for (unsigned int begin = 1; begin < 16; ++begin) {
+      const int pool = tmem_new_pool(client_, TMEM_POOL_PERSISTENT, nullptr);
+      // Less than a page is free in each run, together enough for all of the first.
+      for (unsigned int i = 0; i < kPatterns; ++i) ASSERT_EQ(put_of(pool, i, CONTENT_PATTERN), TMEM_OK);
+      for (unsigned int i = 0; i < kLarge; ++i) ASSERT_EQ(put_of(pool, kPatterns + i, CONTENT_RANDOM), TMEM_OK);
+      ASSERT_EQ(frames(), 9 * 8u);
+      std::binary_semaphore under_way(0), goes_on(0);
+      std::thread mover;
+      unsigned int looks = 0;
+      const auto finish = [&] {
+        goes_on.release();
+        mover.join();
+      };
+      tmem_test::lock_hook = [&](unsigned int rank, bool acquire) {
+        if (acquire || rank != TMEM_RANK_STORE) return;
+        if (++looks == begin) {
+          mover = std::thread([&] {
+            unsigned int entries = 0;
+            bool waited = false;
+            tmem_test::lock_hook = [&](unsigned int its_rank, bool its_acquire) {
+              if (!its_acquire || its_rank != TMEM_RANK_LEAF_BUCKET || entries++ != steps) return;
+              waited = true;
+              under_way.release();
+              goes_on.acquire();
+            };
+            tmem_compact(host_, ~0ULL);
+            tmem_test::lock_hook = nullptr;
+            if (!waited) under_way.release();
+          });
+          under_way.acquire();
+        }
+        if (looks == begin + 9 && mover.joinable()) finish();
+      };
+      const int result = put_of(pool, kNew, CONTENT_RANDOM);
+      tmem_test::lock_hook = nullptr;
+      if (mover.joinable()) finish();
+      EXPECT_EQ(result, TMEM_OK) << "after look " << begin << " and " << steps << " pages";
+      for (unsigned int i = 0; i < kPatterns; ++i) ASSERT_EQ(get_of(pool, i, CONTENT_PATTERN), TMEM_OK) << i;
+      for (unsigned int i = 0; i < kLarge; ++i) ASSERT_EQ(get_of(pool, kPatterns + i, CONTENT_RANDOM), TMEM_OK) << i;
+      if (result == TMEM_OK) { EXPECT_EQ(get_of(pool, kNew, CONTENT_RANDOM), TMEM_OK); }
+      EXPECT_EQ(tmem_validate(host_), 0);
+      ASSERT_EQ(tmem_destroy_pool(client_, pool), TMEM_OK);
+    }
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <set>
 
 namespace tmem_test {
-namespace {
 
 using u64 = unsigned long long;
 
@@ -15,13 +14,12 @@ using State = u64;
 constexpr State kNothing = 0;
 constexpr State kOpen = 0, kClosing = 1, kEnded = 2;
 
-// Whether @event is explained in @state, and what is then.
-bool step(const HandleRules &rules, const Event &event, State &state) {
-  switch (event.deed) {
-    case Deed::kStored: state = event.tag; return true;
+bool apply(const HandleRules &rules, Deed deed, u64 tag, u64 &state) {
+  switch (deed) {
+    case Deed::kStored: state = tag; return true;
     case Deed::kRefused: state = kNothing; return true;
     case Deed::kHit:
-      if (state != event.tag) return false;
+      if (state != tag) return false;
       if (rules.exclusive) state = kNothing;
       return true;
     case Deed::kMissed:
@@ -64,6 +62,8 @@ const char *name_of(Deed deed) {
   }
   return "?";
 }
+
+namespace {
 
 std::string line_of(const Event &event) {
   return "  thread " + std::to_string(event.thread) + " [" + std::to_string(event.called) + ", " +
@@ -110,7 +110,7 @@ class Search {
           stack.push_back(next);
           next.state = now.state;
         }
-        if (event.called > first_return || !step(rules_, event, next.state)) continue;
+        if (event.called > first_return || !apply(rules_, event.deed, event.tag, next.state)) continue;
         next.done[i]++;
         stack.push_back(std::move(next));
       }

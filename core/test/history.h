@@ -50,6 +50,10 @@ struct HandleRules {
   bool exclusive;  // a hit takes the page away
 };
 
+// Whether @deed, of the tag @tag, is explained where @stored is stored (0: nothing), which it changes.
+bool apply(const HandleRules &rules, Deed deed, unsigned long long tag, unsigned long long &stored);
+const char *name_of(Deed deed);
+
 // The empty string, or why no order explains @events (in each thread's order)
 // on one handle that is empty in the beginning, or of one pool that is open.
 std::string explain(const HandleRules &rules, const std::vector<Event> &events);

@@ -381,6 +381,8 @@ ThreadState *make_thread_state(unsigned int number) { return new ThreadState(num
 void drop_thread_state(ThreadState *state) { delete state; }
 void use_thread_state(ThreadState *state) { used_state = state; }
 
+unsigned int thread_number() { return current().number; }
+
 void restart_thread_state(const ThreadState &state) {
   if (state.held_count || state.codec_depth) broken("a thread that holds something begins anew");
 }

@@ -84,6 +84,8 @@ void drop_thread_state(ThreadState *state);
 void restart_thread_state(const ThreadState &state);
 // From here on this thread of the system runs as that one; nullptr: as itself.
 void use_thread_state(ThreadState *state);
+// Of the thread that runs.
+unsigned int thread_number();
 // " holds rank 1, ..." or " holds nothing".
 std::string what_it_holds(const ThreadState &state);
 

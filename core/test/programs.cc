@@ -11,10 +11,11 @@
 
 #include "../../kunit/scenarios/scenarios.h"
 #include "history.h"
+#include "membership.h"
 
 namespace tmem_test {
 
-const char *const kHandleOperations = "pzbgfro";
+const char *const kHandleOperations = "pzbgfrow";
 const char *const kOtherOperations = "stcnd";
 
 namespace {
@@ -26,17 +27,26 @@ struct Place {
   u64 index;
 };
 constexpr Place kPlaces[kHandles] = {
-    {{{1, 0, 0}}, 0}, {{{1, 0, 0}}, 1}, {{{1, 0, 0}}, 100}, {{{2, 0, 0}}, 0}, {{{1, 0, 0}}, 2}, {{{1, 0, 0}}, 3}};
-constexpr bool kThereAtFirst[kHandles] = {true, false, true, false, true, false};
+    {{{1, 0, 0}}, 0}, {{{1, 0, 0}}, 1}, {{{1, 0, 0}}, 100}, {{{2, 0, 0}}, 0}, {{{1, 0, 0}}, 2}, {{{1, 0, 0}}, 3},
+    {{{1, 0, 0}}, 200}, {{{1, 0, 0}}, 300}};
+constexpr bool kThereAtFirst[kHandles] = {true, false, true, false, true, false, false, false};
+constexpr unsigned int kLastHandle = kHandles - 1;  // lies where the stage says
+constexpr unsigned int kLeafSlots = 256;
+// Of setting up: a put and a flush of each handle at most.
+constexpr unsigned long long kSetUpMoments = 4 * kHandles;
+constexpr unsigned long long kUuid[2] = {1, 2};
 constexpr tmem_oid kBallast = {{9, 0, 0}};
 
 constexpr unsigned long long kForeignTag = 77;  // of a kind that no put of the program's has
+
+constexpr unsigned long long kCrowdTag = 1ull << 40;  // likewise
 
 constexpr unsigned int kBallastPages = 16;
 constexpr unsigned int kBallastNoise = 400;  // words of 512: few pages fill the budget, and none is poor
 constexpr unsigned int kRoomyFrames = 512;
 constexpr unsigned int kTightFrames = 80;  // a fifth of it is the budget
 constexpr unsigned int kMainThread = Scheduler::kThreadsMax;
+constexpr int kNothingDone = 1;  // no operation answers so
 
 constexpr struct {
   unsigned int flags;
@@ -86,13 +96,39 @@ const tmem_pam_ops *watched_pam() {
   return &ops;
 }
 
+// ---- The host of a program, which watches the leaves that logical threads make
+
+LeafWatch *watch = nullptr;
+
+const tmem_host_ops *watched_ops(unsigned long long memory_frames) {
+  static const tmem_host_ops *below;
+  static tmem_host_ops ops;
+  below = injector_ops(memory_frames);
+  ops = *below;
+  ops.object_alloc = [](unsigned int kind, unsigned int flags) {
+    void *object = below->object_alloc(kind, flags);
+    const Unwatched unwatched;
+    if (watch && object && kind - TMEM_KIND_LEAF < kLeafClassCount) watch->allocated(thread_number(), kind - TMEM_KIND_LEAF);
+    return object;
+  };
+  ops.object_free = [](unsigned int kind, void *object) {
+    below->object_free(kind, object);
+    const Unwatched unwatched;
+    if (watch && kind - TMEM_KIND_LEAF < kLeafClassCount) watch->freed(thread_number(), kind - TMEM_KIND_LEAF);
+  };
+  return &ops;
+}
+
 // ---- One run
 
 class Arena {
  public:
   explicit Arena(const Program &program) : program_(program) {
     for (std::vector<Step> &steps : steps_) steps.reserve(64);
+    std::copy(std::begin(kPlaces), std::end(kPlaces), places_.begin());
+    if (program.stage) places_[kLastHandle].index = program.stage->next;
   }
+  ~Arena() { watch = nullptr; }
 
   // Up to where the threads start; false: it cannot be had, and wrong() says so.
   bool set_up();
@@ -116,11 +152,27 @@ class Arena {
   void expect(bool condition, const std::string &what) {
     if (!condition && verdict.wrong.empty()) verdict.wrong = what;
   }
+  tmem_client *client_of(unsigned int thread) const {
+    return program_.joined && thread != kMainThread ? clients_[thread % 2] : client_;
+  }
+  int pool_of(unsigned int thread) const {
+    return program_.joined && thread != kMainThread ? ids_[thread % 2].load(std::memory_order_relaxed) : pool_;
+  }
   bool persistent() const { return program_.flags & TMEM_POOL_PERSISTENT; }
+  bool spans(const Operation &operation, const Place &place) const;
+  void set_the_stage();
+  bool set_the_clients_up();
+  void do_and_note(char what, unsigned int handle, u64 *moment);
+  void put_the_crowd(unsigned int index, bool same_filled);
+  void look_at_the_crowd(bool pages_went);
   void do_one(unsigned int thread, const Operation &operation, Step &step);
   void use_new_pool(unsigned char *page);
+  unsigned int spanned_by(const Operation &operation) const;
+  Deed deed_of(const Step &step, u64 *tag);
   void add_events(unsigned int thread, const Step &step);
   void explain_all();
+  void explain_joined();
+  void join_and_leave(unsigned int thread, char what, Step &step);
   void look_at_the_rest();
   void take_apart();
 
@@ -130,6 +182,12 @@ class Arena {
   int pool_ = -1;
   long locks_ = live_locks();
   std::atomic<unsigned int> puts_{0};
+  std::array<Place, kHandles> places_;
+  std::vector<bool> crowd_ = std::vector<bool>(2 * kLeafSlots);  // indexes of the first object; no handles
+  u64 set_up_moment_ = 0;
+  // Of a joined pool, beside the main thread's client, which sets up and looks afterwards.
+  std::array<tmem_client *, 2> clients_ = {};
+  std::array<std::atomic<int>, 2> ids_ = {-1, -1};
   std::array<std::vector<Step>, Scheduler::kThreadsMax + 1> steps_;
   std::array<std::vector<Event>, kHandles> handle_events_;
   std::vector<Event> life_events_;
@@ -138,16 +196,15 @@ class Arena {
 
 bool Arena::set_up() {
   injector_reset();
-  expect(tmem_register_host_ops(injector_ops(program_.tight ? kTightFrames : kRoomyFrames), &host_) == TMEM_OK &&
+  expect(tmem_register_host_ops(watched_ops(program_.tight ? kTightFrames : kRoomyFrames), &host_) == TMEM_OK &&
              tmem_register_pam_ops(host_, watched_pam()) == TMEM_OK &&
              tmem_client_create(host_, "program", TMEM_WEIGHT_DEFAULT, TMEM_NO_LIMIT, &client_) == TMEM_OK,
          "a host can be made");
-  static constexpr u64 kUuid[2] = {1, 2};
+  if (verdict.wrong.empty() && program_.joined) return set_the_clients_up();
   if (verdict.wrong.empty()) pool_ = tmem_new_pool(client_, program_.flags, kUuid);
   expect(pool_ >= 0, "a pool can be made");
   if (!verdict.wrong.empty()) return false;
 
-  u64 moment = 0;
   unsigned char *page = pages_[kMainThread];
   if (program_.tight) {
     // Somebody else's pages, until the first has been evicted.
@@ -167,12 +224,11 @@ bool Arena::set_up() {
     content_fill(page, CONTENT_HALF, i + 1);
     expect(tmem_put(client_, pool_, &kBallast, i, page) == TMEM_OK, "pages are stored");
   }
-  for (unsigned int handle = 0; handle < kHandles; ++handle) {
-    if (!kThereAtFirst[handle]) continue;
-    Step step = {{'p', handle}, ++moment, 0, 0, 0};
-    do_one(kMainThread, step.operation, step);
-    step.returned = ++moment;
-    steps_[kMainThread].push_back(step);
+  if (program_.stage) {
+    set_the_stage();
+  } else {
+    for (unsigned int handle = 0; handle < kHandles; ++handle)
+      if (kThereAtFirst[handle]) do_and_note('p', handle, &set_up_moment_);
   }
   for (unsigned int i = 0; program_.holed && i < kBallastPages; i += 2)
     expect(tmem_flush_page(client_, pool_, &kBallast, i) == TMEM_OK, "and flushed");
@@ -180,9 +236,73 @@ bool Arena::set_up() {
   return verdict.wrong.empty();
 }
 
+// By the main thread, when no other runs.
+void Arena::do_and_note(char what, unsigned int handle, u64 *moment) {
+  Step step = {{what, handle}, ++*moment, 0, 0, TMEM_OK};
+  do_one(kMainThread, step.operation, step);
+  step.returned = ++*moment;
+  steps_[kMainThread].push_back(step);
+}
+
+// The main thread's client makes the pool, puts what is there at first, and leaves.
+bool Arena::set_the_clients_up() {
+  do_and_note('j', 0, &set_up_moment_);
+  for (unsigned int handle = 0; handle < kHandles; ++handle)
+    if (kThereAtFirst[handle]) do_and_note('p', handle, &set_up_moment_);
+  for (unsigned int i = 0; i < clients_.size(); ++i) {
+    expect(tmem_client_create(host_, "sharer", TMEM_WEIGHT_DEFAULT, TMEM_NO_LIMIT, &clients_[i]) == TMEM_OK,
+           "a client can be made");
+    if (i < program_.threads.size() && program_.threads[i].front().what == 'j') continue;
+    // By the thread itself, but before any other runs.
+    Step step = {{'j', 0}, ++set_up_moment_, 0, 0, TMEM_OK};
+    do_one(i, step.operation, step);
+    step.returned = ++set_up_moment_;
+    steps_[i].push_back(step);
+  }
+  do_and_note('d', 0, &set_up_moment_);
+  if (program_.failing) injector_fail(INJECT_ALL, program_.failing - 1, 1);
+  return verdict.wrong.empty();
+}
+
+void Arena::set_the_stage() {
+  long long before[kLeafClassCount];  // ballast's
+  for (unsigned int i = 0; i < kLeafClassCount; ++i) before[i] = injector.live_objects[TMEM_KIND_LEAF + i];
+  for (const Stage::Move &move : program_.stage->moves)
+    for (unsigned int index = move.first;; index = move.first < move.last ? index + 1 : index - 1) {
+      const auto handle = std::find_if(places_.begin(), places_.end(), [&](const Place &place) {
+        return place.oid.word[0] == kPlaces[0].oid.word[0] && place.index == index;
+      });
+      if (handle != places_.end()) {
+        do_and_note(move.what == 's' ? 'z' : move.what, static_cast<unsigned int>(handle - places_.begin()), &set_up_moment_);
+      } else if (move.what == 'f') {
+        expect(tmem_flush_page(client_, pool_, &kPlaces[0].oid, index) == TMEM_OK, "the crowd's page is flushed");
+        crowd_[index] = false;
+      } else {
+        put_the_crowd(index, move.what == 's');
+        crowd_[index] = true;
+      }
+      if (index == move.last) break;
+    }
+  const LeafClass wanted = program_.stage->leaf;
+  for (unsigned int i = 0; i < kLeafClassCount; ++i)
+    expect(injector.live_objects[TMEM_KIND_LEAF + i] - before[i] == (i == wanted),
+           std::string("the stage's leaf is of class ") + name_of(wanted));
+}
+
+// Pages that take little of the store. It, not the index, keeps a repeated word too if it is told so.
+void Arena::put_the_crowd(unsigned int index, bool same_filled) {
+  unsigned char *page = pages_[kMainThread];
+  content_fill(page, CONTENT_SAME_FILLED, kCrowdTag + index);
+  tmem_tunable_set(host_, TMEM_TUNABLE_SAME_FILLED, same_filled);
+  expect(tmem_put(client_, pool_, &kPlaces[0].oid, index, page) == TMEM_OK, "the crowd's page is put");
+  tmem_tunable_set(host_, TMEM_TUNABLE_SAME_FILLED, 1);
+}
+
 void Arena::do_one(unsigned int thread, const Operation &operation, Step &step) {
-  const Place &place = kPlaces[operation.handle];
+  const Place &place = places_[operation.handle];
   unsigned char *page = pages_[thread];
+  tmem_client *const client = client_of(thread);
+  const int pool = pool_of(thread);
   switch (operation.what) {
     case 'p':
     case 'z':
@@ -190,12 +310,12 @@ void Arena::do_one(unsigned int thread, const Operation &operation, Step &step) 
       const unsigned int number = puts_.fetch_add(1, std::memory_order_relaxed);
       step.tag = tag_of(number, kind_of_put(operation.what, number));
       content_fill(page, kind_of(step.tag), step.tag);
-      step.result = tmem_put(client_, pool_, &place.oid, place.index, page);
+      step.result = tmem_put(client, pool, &place.oid, place.index, page);
       break;
     }
     case 'g':
       std::memset(page, 0xcc, TMEM_PAGE_BYTES);
-      step.result = tmem_get(client_, pool_, &place.oid, place.index, page);
+      step.result = tmem_get(client, pool, &place.oid, place.index, page);
       if (step.result == TMEM_OK) {
         step.tag = content_tag(page);
         // Not what anybody put: a tag that no put has, so that nothing explains it.
@@ -203,17 +323,49 @@ void Arena::do_one(unsigned int thread, const Operation &operation, Step &step) 
           step.tag = ~0ULL;
       }
       break;
-    case 'f': step.result = tmem_flush_page(client_, pool_, &place.oid, place.index); break;
+    case 'f': step.result = tmem_flush_page(client, pool, &place.oid, place.index); break;
     case 'r':
-      step.result = tmem_flush_range(client_, pool_, &place.oid, place.index, place.index + 1);
+      step.result = tmem_flush_range(client, pool, &place.oid, place.index, place.index + 1);
       break;
-    case 'o': step.result = tmem_flush_object(client_, pool_, &place.oid); break;
+    case 'w':
+      step.result = tmem_flush_range(client, pool, &place.oid, place.index, place.index | (kLeafSlots - 1));
+      break;
+    case 'o': step.result = tmem_flush_object(client, pool, &place.oid); break;
     case 's': tmem_shrink(host_, ~0ULL); break;
     case 't': tmem_shrink(host_, 1); break;
     case 'c': tmem_compact(host_, ~0ULL); break;
     case 'n': use_new_pool(page); break;
-    case 'd': step.result = tmem_destroy_pool(client_, pool_); break;
+    case 'j':
+    case 'k':
+    case 'd':
+      if (program_.joined)
+        join_and_leave(thread, operation.what, step);
+      else
+        step.result = tmem_destroy_pool(client_, pool_);
+      break;
   }
+}
+
+// A client is in the pool once at most: its id is changed by one thread of it only.
+void Arena::join_and_leave(unsigned int thread, char what, Step &step) {
+  const int id = pool_of(thread);
+  int left = -1;
+  if (what == 'j') {
+    step.result = kNothingDone;
+    if (id >= 0) return;
+    left = tmem_new_pool(client_of(thread), program_.flags, kUuid);
+    step.result = left < 0 ? left : TMEM_OK;
+  } else if (what == 'd') {
+    step.result = tmem_destroy_pool(client_of(thread), id);
+  } else {
+    step.result = id < 0 ? kNothingDone : TMEM_OK;
+    tmem_client_destroy(client_of(thread));
+    clients_[thread % 2] = nullptr;
+  }
+  if (thread == kMainThread)
+    pool_ = left;
+  else
+    ids_[thread % 2].store(left, std::memory_order_relaxed);
 }
 
 // The same handle as the program's first: a pool that comes into the memory of
@@ -229,8 +381,13 @@ void Arena::use_new_pool(unsigned char *page) {
 template <typename Clock>
 void Arena::work(unsigned int thread, Clock moment) {
   for (const Operation &operation : program_.threads[thread]) {
+    if (!client_of(thread)) return;  // it has ended
     Step step = {operation, moment(), 0, 0, TMEM_OK};
     do_one(thread, operation, step);
+    {
+      const Unwatched unwatched;
+      if (watch) watch->operation_ends(thread);
+    }
     step.returned = moment();
     steps_[thread].push_back(step);
   }
@@ -238,18 +395,21 @@ void Arena::work(unsigned int thread, Clock moment) {
 
 // ---- What the answers say
 
-bool spans(const Operation &operation, unsigned int handle) {
-  const Place &one = kPlaces[operation.handle], &other = kPlaces[handle];
+bool Arena::spans(const Operation &operation, const Place &other) const {
+  const Place &one = places_[operation.handle];
   const bool same_object = one.oid.word[0] == other.oid.word[0];
   switch (operation.what) {
-    case 'd': return true;
+    case 'd': return !program_.joined;  // the judge of joined pools knows which one is the last
+    case 'j':
+    case 'k': return false;
     case 'o': return same_object;
     case 'r': return same_object && other.index >= one.index && other.index <= one.index + 1;
+    case 'w': return same_object && other.index >= one.index && other.index <= (one.index | (kLeafSlots - 1));
     case 's':
     case 't':
     case 'n':
     case 'c': return false;
-    default: return operation.handle == handle;
+    default: return same_object && one.index == other.index;
   }
 }
 
@@ -271,32 +431,76 @@ void Arena::add_events(unsigned int thread, const Step &step) {
   } else {
     life_events_.push_back(event(Deed::kEntered));
   }
-  unsigned int spanned = 0;
-  for (unsigned int handle = 0; handle < kHandles; ++handle) spanned += spans(step.operation, handle);
   for (unsigned int handle = 0; handle < kHandles; ++handle) {
-    if (!spans(step.operation, handle)) continue;
-    std::vector<Event> &events = handle_events_[handle];
-    switch (what) {
-      case 'p':
-      case 'z':
-      case 'b':
-        events.push_back(event(step.result == TMEM_OK ? Deed::kStored : Deed::kRefused,
-                               step.result == TMEM_OK ? step.tag : 0));
-        verdict.refusals += step.result != TMEM_OK;
-        break;
-      case 'g':
-        verdict.hits += step.result == TMEM_OK;
-        verdict.misses += step.result == TMEM_NOT_FOUND;
-        expect(step.result == TMEM_OK || step.result == TMEM_NOT_FOUND, "a get has one of its results");
-        events.push_back(step.result == TMEM_OK ? event(Deed::kHit, step.tag) : event(Deed::kMissed));
-        break;
-      default:
-        expect(step.result == TMEM_OK || step.result == TMEM_NOT_FOUND, "a flush has one of its results");
-        if (step.result == TMEM_NOT_FOUND)
-          events.push_back(event(Deed::kMissed));
-        else
-          events.push_back(event(spanned == 1 ? Deed::kFlushed : Deed::kFlushedUnseen));
-    }
+    if (!spans(step.operation, places_[handle])) continue;
+    u64 tag = 0;
+    const Deed deed = deed_of(step, &tag);
+    handle_events_[handle].push_back(event(deed, tag));
+  }
+}
+
+unsigned int Arena::spanned_by(const Operation &operation) const {
+  unsigned int spanned = 0;
+  for (const Place &place : places_) spanned += spans(operation, place);
+  return spanned;
+}
+
+// Of an operation that was let in, to each handle that it spans.
+Deed Arena::deed_of(const Step &step, u64 *tag) {
+  const char what = step.operation.what;
+  const bool done = step.result == TMEM_OK;
+  switch (what) {
+    case 'p':
+    case 'z':
+    case 'b':
+      verdict.refusals += !done;
+      if (done) *tag = step.tag;
+      return done ? Deed::kStored : Deed::kRefused;
+    case 'g':
+      verdict.hits += done;
+      verdict.misses += step.result == TMEM_NOT_FOUND;
+      expect(done || step.result == TMEM_NOT_FOUND, "a get has one of its results");
+      if (done) *tag = step.tag;
+      return done ? Deed::kHit : Deed::kMissed;
+    default:
+      expect(done || step.result == TMEM_NOT_FOUND, "a flush has one of its results");
+      if (!done) return Deed::kMissed;
+      // Of a stage's pages others may have been found.
+      return spanned_by(step.operation) == 1 && (what == 'f' || !program_.stage) ? Deed::kFlushed : Deed::kFlushedUnseen;
+  }
+}
+
+// The same for a pool that clients join and leave.
+void Arena::explain_joined() {
+  const HandleRules rules = {!persistent(), false};
+  for (unsigned int handle = 0; handle < kHandles; ++handle) {
+    std::vector<Membership> history;
+    bool any = handle == 0;
+    for (unsigned int thread = 0; thread <= kMainThread; ++thread)
+      for (const Step &step : steps_[thread]) {
+        const char what = step.operation.what;
+        if (std::strchr("stcn", what) || step.result == kNothingDone) continue;
+        const unsigned int client = thread == kMainThread ? kClientsOfAPool - 1 : thread % 2;
+        Membership one = {Act::kUsed, thread, client, step.called, step.returned, {}, 0};
+        if (step.result == TMEM_GOING_AWAY || step.result == TMEM_BAD_ARGUMENT) {
+          one.act = step.result == TMEM_GOING_AWAY ? Act::kGoingAway : Act::kOutside;
+          verdict.turned_away += handle == 0;
+        } else if (what == 'j') {
+          expect(step.result == TMEM_OK || (step.result == TMEM_NO_MEMORY && verdict.failures), "joining has one of its results");
+          if (step.result != TMEM_OK) continue;
+          one.act = Act::kJoined;
+        } else if (what == 'd' || what == 'k') {
+          expect(step.result == TMEM_OK, "leaving has one of its results");
+          one.act = Act::kLeft;
+        } else if (spans(step.operation, places_[handle])) {
+          one.deed = deed_of(step, &one.tag);
+          any = true;
+        }
+        history.push_back(one);
+      }
+    if (!any) continue;
+    if (const std::string why = explain(rules, history); !why.empty())
+      expect(false, "handle " + std::to_string(handle) + ": " + why);
   }
 }
 
@@ -312,11 +516,12 @@ bool may_refuse(const Program &program, char what, int result, bool memory_faile
 void Arena::explain_all() {
   for (unsigned int thread = 0; thread <= kMainThread; ++thread)
     for (const Step &step : steps_[thread]) {
-      add_events(thread, step);
+      if (!program_.joined) add_events(thread, step);
       if (std::strchr("pzb", step.operation.what))
         expect(may_refuse(program_, step.operation.what, step.result, verdict.failures != 0),
                "no put is refused without reason, but one said " + std::to_string(step.result));
     }
+  if (program_.joined) return explain_joined();
   const HandleRules rules = {!persistent(), program_.flags == 0};
   for (unsigned int handle = 0; handle < kHandles; ++handle)
     if (const std::string why = explain(rules, handle_events_[handle]); !why.empty())
@@ -338,14 +543,12 @@ void Arena::judge(const std::string &trouble, u64 moment) {
   verdict.evicted += stats.pages.pages_evicted != 0;
   verdict.compacted += stats.usage.frames_compacted != 0;
   if (const char *broken = stats_broken_identity(&stats.pages)) expect(false, broken);
-  for (unsigned int handle = 0; handle < kHandles; ++handle) {
-    Step step = {{'g', handle}, ++moment, 0, 0, 0};
-    do_one(kMainThread, step.operation, step);
-    step.returned = ++moment;
-    steps_[kMainThread].push_back(step);
-  }
+  if (program_.joined) do_and_note('j', 0, &moment);
+  for (unsigned int handle = 0; handle < kHandles; ++handle) do_and_note('g', handle, &moment);
+  if (program_.joined) do_and_note('d', 0, &moment);
   explain_all();
   look_at_the_rest();
+  if (program_.stage) look_at_the_crowd(stats.pages.pages_evicted != 0);
   take_apart();
 }
 
@@ -361,7 +564,30 @@ void Arena::look_at_the_rest() {
   }
 }
 
+// As above, of a stage: a flush of many may have taken them, and must have if it was let in; nobody put any again.
+void Arena::look_at_the_crowd(bool evicted) {
+  unsigned char *page = pages_[kMainThread];
+  for (unsigned int index = 0; index < crowd_.size(); ++index) {
+    if (!crowd_[index]) continue;
+    const Place place = {kPlaces[0].oid, index};
+    bool flushed = false;
+    for (unsigned int thread = 0; thread < kMainThread; ++thread)
+      for (const Step &step : steps_[thread])
+        flushed = flushed || (std::strchr("row", step.operation.what) && spans(step.operation, place) &&
+                              (step.result == TMEM_OK || step.result == TMEM_NOT_FOUND));
+    const int result = tmem_get(client_, pool_, &place.oid, index, page);
+    if (result == TMEM_BAD_ARGUMENT) return;  // the pool is gone
+    const bool as_it_was = result == TMEM_OK && content_matches(page, CONTENT_SAME_FILLED, kCrowdTag + index);
+    const bool gone = result == TMEM_NOT_FOUND && (flushed || (evicted && !persistent()));
+    if (!(flushed ? gone : gone || as_it_was))
+      expect(false, "index " + std::to_string(index) + " of the crowd, " + (flushed ? "flushed" : "not touched") +
+                        ", answers " + std::to_string(result));
+  }
+}
+
 void Arena::take_apart() {
+  for (tmem_client *client : clients_)
+    if (client) tmem_client_destroy(client);
   tmem_client_destroy(client_);
   struct tmem_host_stats stats = {};
   tmem_host_stats(host_, &stats);
@@ -385,6 +611,8 @@ void Arena::take_apart() {
 
 std::string Program::text() const {
   std::string text = tight ? "tight-" : holed ? "holed-" : "";
+  if (stage) text += std::string(stage->name) + '-';
+  if (joined) text += "joined-";
   for (const auto &flavour : kFlavours)
     if (flavour.flags == flags) text += flavour.name;
   text += ':';
@@ -406,7 +634,14 @@ bool parse(const std::string &text, Program &program, std::vector<Deviation> &de
   std::string name = text.substr(0, colon);
   program.tight = name.rfind("tight-", 0) == 0;
   program.holed = name.rfind("holed-", 0) == 0;
-  if (program.tight || program.holed) name = name.substr(6);
+  const auto cut = [&](bool there) {
+    if (there) name = name.substr(name.find('-') + 1);
+    return there;
+  };
+  cut(program.tight || program.holed);
+  program.stage = stage_of(name.substr(0, name.find('-')));
+  cut(program.stage != nullptr);
+  program.joined = cut(name.rfind("joined-", 0) == 0);
   const auto flavour = std::find_if(std::begin(kFlavours), std::end(kFlavours),
                                     [&](const auto &one) { return name == one.name; });
   if (flavour == std::end(kFlavours)) return false;
@@ -422,12 +657,18 @@ bool parse(const std::string &text, Program &program, std::vector<Deviation> &de
     if (std::strchr(kHandleOperations, *next)) {
       operation.handle = static_cast<unsigned int>(*++next - '0');
       if (operation.handle >= kHandles) return false;
-    } else if (!std::strchr(kOtherOperations, *next)) {
+    } else if (!std::strchr(kOtherOperations, *next) && !(program.joined && std::strchr("jk", *next))) {
       return false;
     }
     program.threads.back().push_back(operation);
   }
   if (program.threads.size() > Scheduler::kThreadsMax) return false;
+  // A pool is joined by its uuid, and what its other threads do is not to join or leave it.
+  for (size_t i = 0; program.joined && i < program.threads.size(); ++i)
+    for (const Operation &operation : program.threads[i])
+      if (!(program.flags & TMEM_POOL_SHARED) || (i >= 2 && std::strchr("djk", operation.what)) ||
+          (operation.what == 'k' && program.threads.size() > 2))
+        return false;
   while (*next == ' ') ++next;
   if (*next == '!') program.failing = std::strtoll(next + 1, nullptr, 10);
   return at == std::string::npos ? parse("", deviations) : parse(text.substr(at + 1), deviations);
@@ -438,7 +679,7 @@ bool parse(const std::string &text, Program &program, std::vector<Deviation> &de
 Verdict run(Scheduler &scheduler, const Program &program, Chooser &chooser) {
   Arena arena(program);
   if (!arena.set_up()) return arena.verdict;
-  constexpr u64 kSetUpMoments = 2 * kHandles;
+  watch = &arena.verdict.leaves;
   std::vector<std::function<void()>> bodies;
   for (unsigned int i = 0; i < program.threads.size(); ++i)
     bodies.push_back([&arena, &scheduler, i] {
@@ -446,6 +687,7 @@ Verdict run(Scheduler &scheduler, const Program &program, Chooser &chooser) {
     });
   scheduler.set_title(program.text());
   const bool ended = scheduler.run(bodies, chooser);
+  watch = nullptr;
   arena.judge(ended ? "" : scheduler.trouble(), kSetUpMoments + scheduler.moment());
   return arena.verdict;
 }
@@ -455,7 +697,7 @@ Verdict run_threads(const Program &program) {
   if (!arena.set_up()) return arena.verdict;
   // Relaxed, so that the clock orders nothing that the core does not: TSan would
   // see no race otherwise. A read-modify-write is a full barrier where these tests run.
-  std::atomic<u64> clock{2 * kHandles};
+  std::atomic<u64> clock{kSetUpMoments};
   std::vector<std::thread> threads;
   for (unsigned int i = 0; i < program.threads.size(); ++i)
     threads.emplace_back([&arena, &clock, i] {

@@ -195,7 +195,7 @@ static struct tmem_counters *injected_counters_alloc(unsigned int cells)
 	counters = base_ops->counters_alloc(cells);
 	if (counters) {
 		add_shared(&injector.live_tables, 1);
-		add_shared(&injector.live_table_bytes, (long long)cells * base_ops->cpu_count * 8);
+		add_shared(&injector.live_table_bytes, (long long)cells * injected_ops.cpu_count * 8);
 	}
 	return counters;
 }
@@ -204,7 +204,7 @@ static void injected_counters_free(struct tmem_counters *counters, unsigned int 
 {
 	if (counters) {
 		add_shared(&injector.live_tables, -1);
-		add_shared(&injector.live_table_bytes, -(long long)cells * base_ops->cpu_count * 8);
+		add_shared(&injector.live_table_bytes, -(long long)cells * injected_ops.cpu_count * 8);
 	}
 	base_ops->counters_free(counters, cells);
 }
