@@ -139,6 +139,7 @@ Program random_program(const Kind &kind, unsigned int threads, unsigned int leng
   Program program;
   program.flags = kind.flags;
   program.tight = kind.tight;
+  program.apart = seed % 2 != 0;
   unsigned long long random = scenario_hash(seed);
   for (unsigned int i = 0; i < threads; ++i) {
     program.threads.emplace_back();

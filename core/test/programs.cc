@@ -196,6 +196,7 @@ class Arena {
 
 bool Arena::set_up() {
   injector_reset();
+  injector.every_cpu = program_.apart;
   expect(tmem_register_host_ops(watched_ops(program_.tight ? kTightFrames : kRoomyFrames), &host_) == TMEM_OK &&
              tmem_register_pam_ops(host_, watched_pam()) == TMEM_OK &&
              tmem_client_create(host_, "program", TMEM_WEIGHT_DEFAULT, TMEM_NO_LIMIT, &client_) == TMEM_OK,
@@ -611,6 +612,7 @@ void Arena::take_apart() {
 
 std::string Program::text() const {
   std::string text = tight ? "tight-" : holed ? "holed-" : "";
+  if (apart) text += "apart-";
   if (stage) text += std::string(stage->name) + '-';
   if (joined) text += "joined-";
   for (const auto &flavour : kFlavours)
@@ -639,6 +641,7 @@ bool parse(const std::string &text, Program &program, std::vector<Deviation> &de
     return there;
   };
   cut(program.tight || program.holed);
+  program.apart = cut(name.rfind("apart-", 0) == 0);
   program.stage = stage_of(name.substr(0, name.find('-')));
   cut(program.stage != nullptr);
   program.joined = cut(name.rfind("joined-", 0) == 0);

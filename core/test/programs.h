@@ -10,7 +10,7 @@
 //   │      └ thread 0: put handle 0, get handle 1
 //   └ kind of pool, "ephemeral", "persistent", "shared" or "persistent-shared"; before it "tight-" for a
 //     host whose budget is full of ephemeral pages, or "holed-" for a store with holes enough to compact it;
-//     then the name of a stage, which the first object has (stages.h); then "joined-" for a pool of two clients
+//     then "apart-" for a store with a section for each thread, not one for all; then the name of a stage, which the first object has (stages.h); then "joined-" for a pool of two clients
 //
 //   p put   z put of a same-filled page   b put of noise, which an ephemeral pool refuses
 //   g get   f flush page   r flush range of the handle and its neighbour   o flush object
@@ -52,6 +52,7 @@ struct Program {
   unsigned int flags = 0;  // of the pool
   bool tight = false;
   bool holed = false;
+  bool apart = false;
   const Stage *stage = nullptr;
   bool joined = false;
   std::vector<std::vector<Operation>> threads;

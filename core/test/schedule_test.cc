@@ -127,7 +127,7 @@ TEST(SchedulerTest, ASpinningThreadGivesWay) {
 
 TEST(SchedulerTest, ProgramsAreText) {
   for (const char *text : {"ephemeral:p0g1/o0s ", "tight-persistent:b3/r2/d !7 ", "holed-shared:z1/t ", "sparse256-ephemeral:w7/g6 ",
-                           "joined-shared:jp0d/k "}) {
+                           "joined-shared:jp0d/k ", "holed-apart-shared:c/p0 "}) {
     Program program;
     std::vector<Deviation> deviations;
     ASSERT_TRUE(parse(text + std::string("@17:1 23:0"), program, deviations)) << text;
@@ -162,6 +162,7 @@ struct Flavour {
   unsigned int flags;
   bool tight;
   bool holed;
+  bool apart = false;
 };
 
 constexpr Flavour kFlavours[] = {
@@ -171,6 +172,9 @@ constexpr Flavour kFlavours[] = {
     {"tight_persistent", TMEM_POOL_PERSISTENT, true, false},
     {"holed_persistent", TMEM_POOL_PERSISTENT, false, true},
     {"holed_shared", TMEM_POOL_SHARED, false, true},
+    {"apart_shared", TMEM_POOL_SHARED, false, false, true},
+    {"tight_apart_ephemeral", 0, true, false, true},
+    {"holed_apart_persistent", TMEM_POOL_PERSISTENT, false, true, true},
 };
 
 // All operations of one thread in a small scope: on the handle that has a page, on its neighbour and on a new object.
@@ -196,10 +200,11 @@ class InterleavingTest : public testing::TestWithParam<Flavour> {
     program.flags = GetParam().flags;
     program.tight = GetParam().tight;
     program.holed = GetParam().holed;
+    program.apart = GetParam().apart;
     program.threads = std::move(threads);
     return program;
   }
-  bool costly() const { return GetParam().tight || GetParam().holed; }
+  bool costly() const { return GetParam().tight || GetParam().holed || GetParam().apart; }
 
   // As drawn from @seed.
   Program draw(unsigned long long seed, unsigned int threads, unsigned int length) const {
