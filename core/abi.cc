@@ -170,10 +170,18 @@ int tmem_flush_range_slowly(tmem_client *client, int pool, const tmem_oid *oid,
   return flush_range(client, pool, oid, first, last, Engine::Breathe::kBetweenLeaves);
 }
 
-int tmem_flush_object(tmem_client *client, int pool, const tmem_oid *oid) {
+static int flush_object(tmem_client *client, int pool, const tmem_oid *oid, Engine::Breathe breathe) {
   return in_pool(client, pool, oid, [&](Engine &engine, tmem::Pool &entered) {
-    return engine.flush_object(entered, oid_of(oid));
+    return engine.flush_object(entered, oid_of(oid), breathe);
   });
+}
+
+int tmem_flush_object(tmem_client *client, int pool, const tmem_oid *oid) {
+  return flush_object(client, pool, oid, Engine::Breathe::kNever);
+}
+
+int tmem_flush_object_slowly(tmem_client *client, int pool, const tmem_oid *oid) {
+  return flush_object(client, pool, oid, Engine::Breathe::kBetweenLeaves);
 }
 
 int tmem_pam_evict(tmem_host *host, unsigned long long back_reference, unsigned long long pampd) {

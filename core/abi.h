@@ -465,6 +465,8 @@ int tmem_flush_range_slowly(struct tmem_client *client, int pool, const struct t
  * no lock for longer than one leaf (256 pages). Results as tmem_flush_page.
  */
 int tmem_flush_object(struct tmem_client *client, int pool, const struct tmem_oid *oid);
+/* The same, letting others run between leaves. Process context, may sleep. */
+int tmem_flush_object_slowly(struct tmem_client *client, int pool, const struct tmem_oid *oid);
 
 /* ---- Memory pressure ---------------------------------------------------- */
 

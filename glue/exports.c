@@ -55,6 +55,7 @@ EXPORT_SYMBOL_GPL(tmem_flush_page);
 EXPORT_SYMBOL_GPL(tmem_flush_range);
 EXPORT_SYMBOL_GPL(tmem_flush_range_slowly);
 EXPORT_SYMBOL_GPL(tmem_flush_object);
+EXPORT_SYMBOL_GPL(tmem_flush_object_slowly);
 
 /* Memory pressure */
 EXPORT_SYMBOL_GPL(tmem_shrink);

@@ -49,7 +49,7 @@ class Engine {
   Outcome get(Pool &pool, const Oid &oid, Index index, void *page);
   Outcome flush_page(Pool &pool, const Oid &oid, Index index);
   Outcome flush_range(Pool &pool, const Oid &oid, Index first, Index last, Breathe breathe);
-  Outcome flush_object(Pool &pool, const Oid &oid);
+  Outcome flush_object(Pool &pool, const Oid &oid, Breathe breathe);
   // Finds and enters the pool, or counts why not.
   Outcome enter(const Client &client, int id, Pool **pool) {
     const Outcome outcome = client.enter(id, pool);

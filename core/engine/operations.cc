@@ -153,8 +153,8 @@ u64 Engine::flush_object_counted(Pool &pool, const Oid &oid, Breathe breathe) {
   return pages;
 }
 
-Outcome Engine::flush_object(Pool &pool, const Oid &oid) {
-  const bool found = flush_object_counted(pool, oid, Breathe::kNever) != 0;
+Outcome Engine::flush_object(Pool &pool, const Oid &oid, Breathe breathe) {
+  const bool found = flush_object_counted(pool, oid, breathe) != 0;
   pool.count(found ? Counter::object_flushes_found : Counter::object_flushes_missed);
   return found ? Outcome::kDone : Outcome::kNotFound;
 }
