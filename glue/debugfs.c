@@ -4,6 +4,7 @@
  *
  *   counters       "name value" lines: all of struct tmem_host_stats
  *   pools          a paragraph for each pool: who, which kind, every counter
+ *   clients        a line for each client: its number, name, weight and limit, what it holds and has lost
  *   tunables       "name value" lines
  *   page_cache     "name value" lines: what the redirected page-cache functions
  *                  saw and did (glue/page_cache.h); empty with other hooks
@@ -48,12 +49,8 @@ static int counters_show(struct seq_file *file, void *unused)
 	show_stats(file, &stats.pages);
 #define SHOW_USAGE(name, meaning) show(file, #name, stats.usage.name);
 	TMEM_USAGE(SHOW_USAGE)
-	show(file, "bad_arguments", stats.bad_arguments);
-	show(file, "going_away", stats.going_away);
-	show(file, "index_bytes", stats.index_bytes);
-	show(file, "table_bytes", stats.table_bytes);
-	show(file, "pools", stats.pools);
-	show(file, "clients", stats.clients);
+#define SHOW_HOST(name, meaning) show(file, #name, stats.name);
+	TMEM_HOST_VALUES(SHOW_HOST)
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(counters);
@@ -77,6 +74,25 @@ static int pools_show(struct seq_file *file, void *unused)
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(pools);
+
+static int clients_show(struct seq_file *file, void *unused)
+{
+	struct tmem_client_info info;
+	unsigned int cursor = 0;
+
+	while (!tmem_next_client(file->private, &cursor, &info)) {
+		seq_printf(file, "client %u, %.16s:", info.number, info.name);
+#define SHOW_CLIENT(name, meaning)					\
+		if (info.usage.name == TMEM_NO_LIMIT)			\
+			seq_puts(file, " " #name " none");		\
+		else							\
+			seq_printf(file, " " #name " %llu", info.usage.name);
+		TMEM_CLIENT_USAGE(SHOW_CLIENT)
+		seq_putc(file, '\n');
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(clients);
 
 static int tunables_show(struct seq_file *file, void *unused)
 {
@@ -133,6 +149,7 @@ void tmem_debugfs_start(struct tmem_host *host)
 	directory = debugfs_create_dir("tmem", NULL);
 	debugfs_create_file("counters", 0400, directory, host, &counters_fops);
 	debugfs_create_file("pools", 0400, directory, host, &pools_fops);
+	debugfs_create_file("clients", 0400, directory, host, &clients_fops);
 	debugfs_create_file("page_cache", 0400, directory, host, &page_cache_fops);
 	debugfs_create_file("tunables", 0400, directory, host, &tunables_fops);
 	debugfs_create_file("compact", 0200, directory, host, &compact_fops);

@@ -67,5 +67,6 @@ EXPORT_SYMBOL_GPL(tmem_shrinkable);
 EXPORT_SYMBOL_GPL(tmem_host_stats);
 EXPORT_SYMBOL_GPL(tmem_pool_stats);
 EXPORT_SYMBOL_GPL(tmem_next_pool);
+EXPORT_SYMBOL_GPL(tmem_next_client);
 EXPORT_SYMBOL_GPL(tmem_validate);
 EXPORT_SYMBOL_GPL(tmem_debug_corrupt);

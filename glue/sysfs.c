@@ -2,9 +2,9 @@
 /*
  * sysfs.c - /sys/kernel/mm/tmem: one value per file.
  *
- * The files are the lists of core/abi.h, nothing else: a tunable (0644), or a
- * counter, level or usage summed over all pools (0444). So a new entry there
- * is a new file here.
+ * The files are the lists of core/abi.h, nothing else: a
+ * tunable (0644), or what is counted, summed over all pools (0444). So a new
+ * entry there is a new file here.
  */
 #include <linux/errno.h>
 #include <linux/kernel.h>
@@ -65,10 +65,13 @@ static struct tunable_file tunable_files[] = { TMEM_TUNABLES(TUNABLE_FILE) };
 	{ __ATTR(name, 0444, value_show, NULL), offsetof(struct tmem_host_stats, pages.name) },
 #define USAGE_FILE(name, meaning)                                                                  \
 	{ __ATTR(name, 0444, value_show, NULL), offsetof(struct tmem_host_stats, usage.name) },
+#define HOST_FILE(name, meaning)                                                                   \
+	{ __ATTR(name, 0444, value_show, NULL), offsetof(struct tmem_host_stats, name) },
 static struct value_file value_files[] = {
 	TMEM_COUNTERS(PAGES_FILE)
 	TMEM_LEVELS(PAGES_FILE)
 	TMEM_USAGE(USAGE_FILE)
+	TMEM_HOST_VALUES(HOST_FILE)
 };
 
 /*

@@ -73,6 +73,7 @@ class Engine {
   void sum_all(HostStats &stats);
   void usage(tmem_usage &usage) const;
   Outcome next_pool(u32 *cursor, tmem_pool_info &info);
+  Outcome next_client(u32 *cursor, tmem_client_info &info);
 
   int validate();
   Outcome corrupt_next(u64 count);

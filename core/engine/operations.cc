@@ -112,6 +112,7 @@ u64 Engine::flush_range_counted(Pool &pool, const Oid &oid, Index first, Index l
       if (wide && last_base - base > leaves * kLeavesWalkedPerLeaf &&
           last_base - base > kIndicesWalked >> Leaf::kSlotBits) {
         pool.count(Counter::pages_flushed, pages);
+        pool.count(Counter::flushes_widened);
         return pages + flush_object_counted(pool, oid, breathe);
       }
       if (breathe == Breathe::kBetweenLeaves) host_.breathe();

@@ -29,6 +29,8 @@ class Budget {
     u64 limit = TMEM_NO_LIMIT;
     u64 frames = 0;
     u64 ephemeral_frames = 0;
+    u64 frames_evicted = 0;  // ever, as the next one
+    u64 pages_evicted = 0;
     Blocks ephemeral;   // least recently filled first
     Blocks persistent;  // in no order of meaning
   };
@@ -94,6 +96,16 @@ class Budget {
   // Is it the last that eviction would come to?
   bool is_youngest(const T &block, u32 client) const {
     return accounts[client].ephemeral.back() == &block;
+  }
+
+  void report(u32 client, tmem_client_usage &usage) const {
+    const Account &account = accounts[client];
+    usage.weight = account.weight;
+    usage.limit_frames = account.limit;
+    usage.frames = account.frames;
+    usage.frames_ephemeral = account.ephemeral_frames;
+    usage.frames_evicted = account.frames_evicted;
+    usage.pages_evicted = account.pages_evicted;
   }
 
   u64 ephemeral_frames() const {

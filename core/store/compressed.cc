@@ -139,7 +139,9 @@ CompressedStore::Place CompressedStore::place_in(Run &run, const Request &reques
   if (!run.persistent && !request.moved) budget_.touch(run, run.client);
   entries_++;
   entries_raw_ += request.format.is_raw();
+  entries_stored_raw_ += request.format.is_raw() && !request.moved;
   bytes_stored_ += request.format.bytes();
+  checksum_bytes_ += request.format.checksum_bytes();
   return {&run, slot};
 }
 
@@ -222,6 +224,7 @@ void CompressedStore::release_entry_locked(Run &run, u32 slot) {
   entries_--;
   entries_raw_ -= format.is_raw();
   bytes_stored_ -= format.bytes();
+  checksum_bytes_ -= format.checksum_bytes();
   out_of_bin(run);
   run.remove(slot);
   if (!run.on_its_way) into_bin(run);
@@ -321,8 +324,11 @@ Result<Run *> CompressedStore::obtain_run(const Request &request) {
     if (run && (run = recharge(run, request.client))) return run;
   }
   // The reclaim reserves come last, and only for what gives back more than it takes.
-  if (verdict == Outcome::kNoMemory && request.persistent && !request.format.is_raw())
-    return charge_and_allocate(request.client, TMEM_ALLOC_RESERVES);
+  if (verdict == Outcome::kNoMemory && request.persistent && !request.format.is_raw()) {
+    const Result<Run *> last = charge_and_allocate(request.client, TMEM_ALLOC_RESERVES);
+    if (last.ok()) frames_from_reserves_.fetch_add_relaxed(kFramesPerRun);
+    return last;
+  }
   return verdict;
 }
 
@@ -381,6 +387,7 @@ Run *CompressedStore::evict_run(Outcome reason, u32 client, bool *nothing_left) 
         batch.slots[taken++] = batch.slots[i];
     Guard guard(lock_);
     for (u32 i = 0; i < taken; ++i) static_cast<void>(drop_locked(*run, batch.slots[i]));
+    budget_.accounts[run->client].pages_evicted += taken;
     next_batch(*run, &cursor, batch);
     if (batch.count) continue;
     if (!arrive_locked(*run)) {
@@ -389,6 +396,7 @@ Run *CompressedStore::evict_run(Outcome reason, u32 client, bool *nothing_left) 
       return nullptr;
     }
     frames_evicted_ += kFramesPerRun;
+    budget_.accounts[run->client].frames_evicted += kFramesPerRun;
     if (reason == Outcome::kRefusedLimit) evicted_for_limit_ += kFramesPerRun;
     if (reason == Outcome::kNoMemory) evicted_for_memory_ += kFramesPerRun;
     break;
@@ -464,8 +472,10 @@ void CompressedStore::usage(tmem_usage &usage) {
   usage.frames_evicted_for_limit = evicted_for_limit_;
   usage.frames_evicted_for_memory = evicted_for_memory_;
   usage.frames_compacted = frames_compacted_;
+  usage.frames_from_reserves = frames_from_reserves_.load_relaxed();
   usage.entries = entries_;
   usage.entries_raw = entries_raw_;
+  usage.entries_stored_raw = entries_stored_raw_;
   usage.entries_moved = entries_moved_;
   usage.bytes_stored = bytes_stored_;
   usage.compactions = packings_;
@@ -473,6 +483,13 @@ void CompressedStore::usage(tmem_usage &usage) {
   usage.decoder_errors = decoder_errors_.load_relaxed();
   usage.metadata_bytes = runs_ * sizeof(Run);
   usage.directory_bytes = entries_ * sizeof(Entry);
+  usage.checksum_bytes = checksum_bytes_;
+  usage.store_bytes = sizeof(CompressedStore);
+}
+
+void CompressedStore::client_usage(u32 client, tmem_client_usage &usage) {
+  Guard guard(lock_);
+  budget_.report(client, usage);
 }
 
 void CompressedStore::corrupt_if_asked(Run &run, u32 slot) {
@@ -524,7 +541,7 @@ int CompressedStore::validate_run(const Run &run) {
 // Only tests call it and nothing else runs, so it may hold the lock long.
 int CompressedStore::validate() {
   Guard guard(lock_);
-  u64 frames = 0, entries = 0, bytes = 0, runs = 0;
+  u64 frames = 0, entries = 0, bytes = 0, checksum_bytes = 0, runs = 0;
   for (u32 client = 0; client < TMEM_CLIENTS_MAX; ++client) {
     RunBudget::Account &account = budget_.accounts[client];
     u64 account_frames = 0, ephemeral_frames = 0;
@@ -540,7 +557,10 @@ int CompressedStore::validate() {
         if (!persistent) ephemeral_frames += kFramesPerRun;
         entries += run->entries;
         for (u32 slot = 0; slot < run->slots_made; ++slot)
-          if (run->entry(slot).format.in_use()) bytes += run->entry(slot).format.bytes();
+          if (const EntryFormat format = run->entry(slot).format; format.in_use()) {
+            bytes += format.bytes();
+            checksum_bytes += format.checksum_bytes();
+          }
         if (!run->in_bin.linked()) continue;
         in_bins++;
         free_units += run->free_units;
@@ -553,6 +573,7 @@ int CompressedStore::validate() {
   }
   if (frames != budget_.frames || on_their_way_) return 113;
   if (entries != entries_ || bytes != bytes_stored_ || runs != runs_) return 114;
+  if (checksum_bytes != checksum_bytes_) return 119;
   return 0;
 }
 
@@ -599,10 +620,13 @@ static void set_client(void *pam, unsigned int client, unsigned int weight,
   store_of(pam).set_client(client, weight, limit_frames);
 }
 static void usage(void *pam, tmem_usage *usage) { store_of(pam).usage(*usage); }
+static void client_usage(void *pam, unsigned int client, tmem_client_usage *usage) {
+  store_of(pam).client_usage(client, *usage);
+}
 
 static constexpr tmem_pam_ops kOps = {sizeof(tmem_pam_ops), 0,    start,  stop,    create,
                                       hold,                 release, get_data, free, shrink,
-                                      compact,              set_limit, set_client, usage};
+                                      compact,              set_limit, set_client, usage, client_usage};
 
 }  // namespace compressed_pam
 

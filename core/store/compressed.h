@@ -47,6 +47,7 @@ class CompressedStore {
   void set_limit(u64 frames);
   void set_client(u32 client, u32 weight, u64 limit_frames);
   void usage(tmem_usage &usage);
+  void client_usage(u32 client, tmem_client_usage &usage);
 
   const tmem_host_ops &host() const { return host_; }
   int validate();
@@ -152,13 +153,16 @@ class CompressedStore {
   Atomic<u64> corrupt_next_;
   Atomic<u64> checksum_errors_;
   Atomic<u64> decoder_errors_;
+  Atomic<u64> frames_from_reserves_;
 
   Lock<Rank::kStore> lock_;
   RunBudget budget_ TMEM_GUARDED_BY(lock_);
   Bins bins_[TMEM_CLIENTS_MAX][2] TMEM_GUARDED_BY(lock_);
   u64 entries_ TMEM_GUARDED_BY(lock_) = 0;
   u64 entries_raw_ TMEM_GUARDED_BY(lock_) = 0;
+  u64 entries_stored_raw_ TMEM_GUARDED_BY(lock_) = 0;
   u64 bytes_stored_ TMEM_GUARDED_BY(lock_) = 0;
+  u64 checksum_bytes_ TMEM_GUARDED_BY(lock_) = 0;
   u64 runs_ TMEM_GUARDED_BY(lock_) = 0;
   u64 on_their_way_ TMEM_GUARDED_BY(lock_) = 0;
   u64 packings_ TMEM_GUARDED_BY(lock_) = 0;

@@ -540,6 +540,7 @@ SCENARIO(flush_range_of_any_width)
 			tmem_host_stats(env->host, &after);
 			EXPECT_EQUAL(env, after.bad_arguments - before.bad_arguments, persistent ? 2 : 0);
 			EXPECT_EQUAL(env, after.pages.flushes - before.pages.flushes, persistent ? 0 : 2);
+			EXPECT_EQUAL(env, after.pages.flushes_widened, before.pages.flushes_widened + !persistent);
 			if (persistent) {
 				EXPECT_EQUAL(env, get_data(env, pool, 1, 0, CONTENT_PATTERN, 1), TMEM_OK);
 				EXPECT_EQUAL(env, get_data(env, pool, 1, far, CONTENT_PATTERN, 2), TMEM_OK);
@@ -555,6 +556,9 @@ SCENARIO(flush_range_of_any_width)
 			EXPECT_EQUAL(env, get_data(env, pool, 1, far, CONTENT_PATTERN, 2), TMEM_NOT_FOUND);
 			EXPECT_EQUAL(env, flush(env->client, pool, &oid, 0, ~0ULL), TMEM_NOT_FOUND);
 			ENGINE_CHECK(env);
+			/* That was asked for, not wider than that. */
+			tmem_host_stats(env->host, &before);
+			EXPECT_EQUAL(env, before.pages.flushes_widened, after.pages.flushes_widened);
 			EXPECT_EQUAL(env, get_data(env, pool, 2, far, CONTENT_PATTERN, 3), TMEM_OK);
 			flush_object(env, pool, 2);
 		}
