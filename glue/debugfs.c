@@ -98,8 +98,8 @@ static int tunables_show(struct seq_file *file, void *unused)
 {
 	unsigned int tunable;
 
-	for (tunable = 0; tunable < TMEM_TUNABLES_COUNT; tunable++)
-		show(file, tmem_tunable_name(tunable), tmem_tunable_get(file->private, tunable));
+	for (tunable = 0; tunable < TMEM_ALL_TUNABLES; tunable++)
+		show(file, tmem_tunable_name(tunable), tmem_kernel_tunable_get(tunable));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(tunables);

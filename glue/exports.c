@@ -36,6 +36,7 @@ EXPORT_SYMBOL_GPL(tmem_plain_pam);
 EXPORT_SYMBOL_GPL(tmem_pam_evict);
 EXPORT_SYMBOL_GPL(tmem_pam_move);
 EXPORT_SYMBOL_GPL(tmem_kernel_host_ops);
+EXPORT_SYMBOL_GPL(tmem_kernel_host);
 
 /* Tunables */
 EXPORT_SYMBOL_GPL(tmem_tunable_set);

@@ -2,7 +2,7 @@
 /*
  * sysfs.c - /sys/kernel/mm/tmem: one value per file.
  *
- * The files are the lists of core/abi.h, nothing else: a
+ * The files are the lists of core/abi.h and glue.h, nothing else: a
  * tunable (0644), or what is counted, summed over all pools (0444). So a new
  * entry there is a new file here.
  */
@@ -42,7 +42,7 @@ static ssize_t tunable_show(struct kobject *kobject, struct kobj_attribute *attr
 {
 	const struct tunable_file *file = container_of(attribute, struct tunable_file, attribute);
 
-	return sprintf(text, "%llu\n", tmem_tunable_get(shown_host, file->tunable));
+	return sprintf(text, "%llu\n", tmem_kernel_tunable_get(file->tunable));
 }
 
 static ssize_t tunable_store(struct kobject *kobject, struct kobj_attribute *attribute,
@@ -53,13 +53,13 @@ static ssize_t tunable_store(struct kobject *kobject, struct kobj_attribute *att
 	int error = tmem_tunable_parse(file->tunable, text, &value);
 
 	if (!error)
-		error = tmem_tunable_set(shown_host, file->tunable, value);
+		error = tmem_kernel_tunable_set(file->tunable, value);
 	return error ? error : bytes;
 }
 
 #define TUNABLE_FILE(NAME, name, min, max, initial, meaning)                                       \
 	{ __ATTR(name, 0644, tunable_show, tunable_store), TMEM_TUNABLE_##NAME },
-static struct tunable_file tunable_files[] = { TMEM_TUNABLES(TUNABLE_FILE) };
+static struct tunable_file tunable_files[] = { TMEM_EVERY_TUNABLE(TUNABLE_FILE) };
 
 #define PAGES_FILE(name, meaning)                                                                  \
 	{ __ATTR(name, 0444, value_show, NULL), offsetof(struct tmem_host_stats, pages.name) },
