@@ -2,7 +2,7 @@
 /*
  * debugfs.c - /sys/kernel/debug/tmem: everything else, for people.
  *
- *   counters       "name value" lines: all of struct tmem_host_stats
+ *   counters       "name value" lines: all of struct tmem_host_stats, and what swap_area.h counts
  *   pools          a paragraph for each pool: who, which kind, every counter
  *   clients        a line for each client: its number, name, weight and limit, what it holds and has lost
  *   tunables       "name value" lines
@@ -26,6 +26,7 @@
 #include "glue.h"
 #include "operations.h"
 #include "lock_stats.h"
+#include "swap_area.h"
 
 static struct dentry *directory;
 
@@ -44,6 +45,7 @@ static void show_stats(struct seq_file *file, const struct tmem_stats *stats)
 static int counters_show(struct seq_file *file, void *unused)
 {
 	struct tmem_host_stats stats;
+	struct tmem_swap_counts swap;
 
 	tmem_host_stats(file->private, &stats);
 	show_stats(file, &stats.pages);
@@ -51,6 +53,9 @@ static int counters_show(struct seq_file *file, void *unused)
 	TMEM_USAGE(SHOW_USAGE)
 #define SHOW_HOST(name, meaning) show(file, #name, stats.name);
 	TMEM_HOST_VALUES(SHOW_HOST)
+	tmem_swap_counts_sum(&swap);
+#define SHOW_SWAP(name, meaning) show(file, #name, swap.name);
+	TMEM_SWAP_COUNTS(SHOW_SWAP)
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(counters);
