@@ -9,10 +9,11 @@
 
 // The same numbers stand in glue/abi_check.c: C and C++ agree on every layout.
 static_assert(sizeof(tmem_oid) == 24 && sizeof(tmem_codec_buffers) == 24);
-static_assert(sizeof(tmem_host_ops) == 144 && sizeof(tmem_pam_ops) == 104);
-static_assert(sizeof(tmem_pam_page) == 24 && sizeof(tmem_usage) == 144);
-static_assert(sizeof(tmem_stats) == 224 && sizeof(struct tmem_host_stats) == 416);
-static_assert(sizeof(tmem_pool_info) == 272);
+static_assert(sizeof(tmem_host_ops) == 144 && sizeof(tmem_pam_ops) == 112);
+static_assert(sizeof(tmem_pam_page) == 24 && sizeof(tmem_usage) == 176);
+static_assert(sizeof(tmem_stats) == 232 && sizeof(struct tmem_host_stats) == 472);
+static_assert(sizeof(tmem_pool_info) == 280);
+static_assert(sizeof(tmem_client_usage) == 48 && sizeof(tmem_client_info) == 72);
 
 using tmem::Engine;
 using tmem::Outcome;
@@ -171,10 +172,18 @@ int tmem_flush_range_slowly(tmem_client *client, int pool, const tmem_oid *oid,
   return flush_range(client, pool, oid, first, last, Engine::Breathe::kBetweenLeaves);
 }
 
-int tmem_flush_object(tmem_client *client, int pool, const tmem_oid *oid) {
+static int flush_object(tmem_client *client, int pool, const tmem_oid *oid, Engine::Breathe breathe) {
   return in_pool(client, pool, oid, [&](Engine &engine, tmem::Pool &entered) {
-    return engine.flush_object(entered, oid_of(oid));
+    return engine.flush_object(entered, oid_of(oid), breathe);
   });
+}
+
+int tmem_flush_object(tmem_client *client, int pool, const tmem_oid *oid) {
+  return flush_object(client, pool, oid, Engine::Breathe::kNever);
+}
+
+int tmem_flush_object_slowly(tmem_client *client, int pool, const tmem_oid *oid) {
+  return flush_object(client, pool, oid, Engine::Breathe::kBetweenLeaves);
 }
 
 int tmem_pam_evict(tmem_host *host, unsigned long long back_reference, unsigned long long pampd) {
@@ -229,6 +238,11 @@ int tmem_pool_stats(tmem_client *client, int pool, tmem_stats *stats) {
 int tmem_next_pool(tmem_host *host, unsigned int *cursor, tmem_pool_info *info) {
   if (!host || !cursor || !info) return TMEM_BAD_ARGUMENT;
   return to_abi(host->next_pool(cursor, *info));
+}
+
+int tmem_next_client(tmem_host *host, unsigned int *cursor, tmem_client_info *info) {
+  if (!host || !cursor || !info) return TMEM_BAD_ARGUMENT;
+  return to_abi(host->next_client(cursor, *info));
 }
 
 int tmem_validate(tmem_host *host) { return host ? host->validate() : TMEM_BAD_ARGUMENT; }

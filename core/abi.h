@@ -248,8 +248,10 @@ struct tmem_pam_page {
 	X(frames_evicted_for_limit, "of these, because a client was at its limit")                 \
 	X(frames_evicted_for_memory, "of these, because memory was short, here or for others")     \
 	X(frames_compacted, "page frames freed or reused by moving their pages to others, ever")   \
+	X(frames_from_reserves, "page frames taken with leave to use the reclaim reserves, ever")  \
 	X(entries, "pages in the PAM now, not counting same-filled ones")                          \
 	X(entries_raw, "of these, stored uncompressed")                                            \
+	X(entries_stored_raw, "pages that were stored uncompressed, ever")                         \
 	X(entries_moved, "pages moved from one run to another, ever")                              \
 	X(puts_refused_unseen, "pages refused without being compressed, because others had just found no room, ever") \
 	X(bytes_stored, "bytes of page data as stored now (compressed)")                           \
@@ -258,11 +260,26 @@ struct tmem_pam_page {
 	X(decoder_errors, "stored pages that did not decode to a page, ever")                      \
 	X(frames_compactable, "page frames of holes, about, that moving pages could free; 0 while they are few") \
 	X(metadata_bytes, "bytes of descriptors kept outside the frames")                         \
-	X(directory_bytes, "bytes of the frames that say where the pages in them are")
+	X(directory_bytes, "bytes of the frames that say where the pages in them are")              \
+	X(checksum_bytes, "bytes of the frames that are checksums of the pages in them")           \
+	X(store_bytes, "bytes of the PAM itself, whatever it holds")
 
 #define TMEM_DECLARE_FIELD(name, meaning) unsigned long long name;
 struct tmem_usage {
 	TMEM_USAGE(TMEM_DECLARE_FIELD)
+};
+
+/* What a PAM says of one client. */
+#define TMEM_CLIENT_USAGE(X)                                                                       \
+	X(weight, "share of the budget, beside the weights of the others")                         \
+	X(limit_frames, "page frames that it may hold; TMEM_NO_LIMIT: as many as the budget allows") \
+	X(frames, "page frames that hold its pages now")                                           \
+	X(frames_ephemeral, "of these, those that eviction could free")                            \
+	X(frames_evicted, "page frames of its own freed or reused by eviction, ever")              \
+	X(pages_evicted, "pages of its own that were evicted, ever")
+
+struct tmem_client_usage {
+	TMEM_CLIENT_USAGE(TMEM_DECLARE_FIELD)
 };
 
 /*
@@ -314,6 +331,8 @@ struct tmem_pam_ops {
 			   unsigned long long limit_frames);
 	/* Any context. */
 	void (*usage)(void *pam, struct tmem_usage *usage);
+	/* Of @client, below TMEM_CLIENTS_MAX; the last two fields only ever grow. Any context. */
+	void (*client_usage)(void *pam, unsigned int client, struct tmem_client_usage *usage);
 };
 
 /*
@@ -470,6 +489,8 @@ int tmem_flush_range_slowly(struct tmem_client *client, int pool, const struct t
  * no lock for longer than one leaf (256 pages). Results as tmem_flush_page.
  */
 int tmem_flush_object(struct tmem_client *client, int pool, const struct tmem_oid *oid);
+/* The same, letting others run between leaves. Process context, may sleep. */
+int tmem_flush_object_slowly(struct tmem_client *client, int pool, const struct tmem_oid *oid);
 
 /* ---- Memory pressure ---------------------------------------------------- */
 
@@ -511,6 +532,7 @@ unsigned long long tmem_shrinkable(struct tmem_host *host);
 	X(flushes, "flushes of a page or range asked for")                                               \
 	X(flushes_found, "of these, those that removed pages")                                            \
 	X(flushes_missed, "of these, those that found nothing")                                            \
+	X(flushes_widened, "flushes of a range that took the whole object, much smaller than the range")   \
 	X(object_flushes, "flushes of an object asked for")                                        \
 	X(object_flushes_found, "flushes of an object that removed pages")                         \
 	X(object_flushes_missed, "flushes of an object that found nothing")                        \
@@ -525,6 +547,17 @@ unsigned long long tmem_shrinkable(struct tmem_host *host);
 	X(pages_same_filled, "of these, same-filled ones kept in the index alone")                 \
 	X(objects, "objects with at least one page now")
 
+/* What the engine says of itself, over all pools. */
+#define TMEM_HOST_VALUES(X)                                                                        \
+	X(bad_arguments, "operations answered TMEM_BAD_ARGUMENT, ever")                            \
+	X(going_away, "operations answered TMEM_GOING_AWAY, since their pool was being destroyed, ever") \
+	X(index_bytes, "bytes of leaves and objects now, without the hash tables")                 \
+	X(leaf_bytes, "of these, leaves")                                                          \
+	X(object_bytes, "of these, objects")                                                       \
+	X(table_bytes, "bytes that are there whatever is stored: hash tables, counters, pools, clients, and store_bytes") \
+	X(pools, "pools now")                                                                      \
+	X(clients, "clients now")
+
 struct tmem_stats {
 	TMEM_COUNTERS(TMEM_DECLARE_FIELD)
 	TMEM_LEVELS(TMEM_DECLARE_FIELD)
@@ -534,12 +567,7 @@ struct tmem_stats {
 struct tmem_host_stats {
 	struct tmem_stats pages;
 	struct tmem_usage usage;
-	unsigned long long bad_arguments;	/* operations answered TMEM_BAD_ARGUMENT */
-	unsigned long long going_away;		/* operations answered TMEM_GOING_AWAY */
-	unsigned long long index_bytes;		/* objects and leaves, without the hash tables */
-	unsigned long long table_bytes;		/* hash tables and counters */
-	unsigned long long pools;
-	unsigned long long clients;
+	TMEM_HOST_VALUES(TMEM_DECLARE_FIELD)
 };
 
 struct tmem_pool_info {
@@ -552,6 +580,13 @@ struct tmem_pool_info {
 	struct tmem_stats stats;
 };
 
+struct tmem_client_info {
+	char name[16];
+	unsigned int number;		/* what host ops and trace events call it */
+	unsigned int reserved;
+	struct tmem_client_usage usage;
+};
+
 void tmem_host_stats(struct tmem_host *host, struct tmem_host_stats *stats);
 /* 0, TMEM_BAD_ARGUMENT or TMEM_GOING_AWAY. */
 int tmem_pool_stats(struct tmem_client *client, int pool, struct tmem_stats *stats);
@@ -560,6 +595,8 @@ int tmem_pool_stats(struct tmem_client *client, int pool, struct tmem_stats *sta
  * moves the cursor, TMEM_NOT_FOUND at the end. Process context.
  */
 int tmem_next_pool(struct tmem_host *host, unsigned int *cursor, struct tmem_pool_info *info);
+/* Walks the clients in the same way. What a shared pool holds is its maker's. Process context. */
+int tmem_next_client(struct tmem_host *host, unsigned int *cursor, struct tmem_client_info *info);
 
 /* ---- For tests (always there, never on a hot path) ---------------------- */
 

@@ -80,7 +80,7 @@ OFFSET(struct tmem_pam_page, back_reference, 8);
 OFFSET(struct tmem_pam_page, client, 16);
 OFFSET(struct tmem_pam_page, persistent, 20);
 
-SIZE(struct tmem_pam_ops, 104);
+SIZE(struct tmem_pam_ops, 112);
 OFFSET(struct tmem_pam_ops, abi_size, 0);
 OFFSET(struct tmem_pam_ops, reserved, 4);
 OFFSET(struct tmem_pam_ops, start, 8);
@@ -95,24 +95,25 @@ OFFSET(struct tmem_pam_ops, compact, 72);
 OFFSET(struct tmem_pam_ops, set_limit, 80);
 OFFSET(struct tmem_pam_ops, set_client, 88);
 OFFSET(struct tmem_pam_ops, usage, 96);
+OFFSET(struct tmem_pam_ops, client_usage, 104);
 
-SIZE(struct tmem_usage, 144);
+SIZE(struct tmem_usage, 176);
 OFFSET(struct tmem_usage, frames, 0);
-OFFSET(struct tmem_usage, metadata_bytes, 128);
-OFFSET(struct tmem_usage, directory_bytes, 136);
+OFFSET(struct tmem_usage, metadata_bytes, 144);
+OFFSET(struct tmem_usage, store_bytes, 168);
 
-SIZE(struct tmem_stats, 224);
+SIZE(struct tmem_stats, 232);
 OFFSET(struct tmem_stats, puts, 0);
-OFFSET(struct tmem_stats, pages_corrupt, 192);
-OFFSET(struct tmem_stats, objects, 216);
+OFFSET(struct tmem_stats, pages_corrupt, 200);
+OFFSET(struct tmem_stats, objects, 224);
 
-SIZE(struct tmem_host_stats, 416);
+SIZE(struct tmem_host_stats, 472);
 OFFSET(struct tmem_host_stats, pages, 0);
-OFFSET(struct tmem_host_stats, usage, 224);
-OFFSET(struct tmem_host_stats, bad_arguments, 368);
-OFFSET(struct tmem_host_stats, clients, 408);
+OFFSET(struct tmem_host_stats, usage, 232);
+OFFSET(struct tmem_host_stats, bad_arguments, 408);
+OFFSET(struct tmem_host_stats, clients, 464);
 
-SIZE(struct tmem_pool_info, 272);
+SIZE(struct tmem_pool_info, 280);
 OFFSET(struct tmem_pool_info, client_name, 0);
 OFFSET(struct tmem_pool_info, pool, 16);
 OFFSET(struct tmem_pool_info, flags, 20);
@@ -120,4 +121,14 @@ OFFSET(struct tmem_pool_info, sharers, 24);
 OFFSET(struct tmem_pool_info, uuid, 32);
 OFFSET(struct tmem_pool_info, stats, 48);
 
+SIZE(struct tmem_client_usage, 48);
+OFFSET(struct tmem_client_usage, weight, 0);
+OFFSET(struct tmem_client_usage, pages_evicted, 40);
+
+SIZE(struct tmem_client_info, 72);
+OFFSET(struct tmem_client_info, name, 0);
+OFFSET(struct tmem_client_info, number, 16);
+OFFSET(struct tmem_client_info, usage, 24);
+
 static_assert(TMEM_TUNABLES_COUNT == 6);
+static_assert(TMEM_WEIGHT_MAX == 10000 && TMEM_WEIGHT_DEFAULT == 100);	/* the range of kernel_weight */

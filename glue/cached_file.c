@@ -132,7 +132,7 @@ void tmem_cached_file_spoil(struct address_space *mapping, int pool)
  * tmem_cached_file_forget - the inode ends: its pages and its record go
  * @mapping: the file's; its page cache is empty
  *
- * Context: Process context.
+ * Context: Process context. May sleep.
  */
 void tmem_cached_file_forget(struct address_space *mapping)
 {
@@ -140,9 +140,12 @@ void tmem_cached_file_forget(struct address_space *mapping)
 
 	if (!file || rhashtable_remove_fast(&files, &file->node, by_mapping))
 		return;
-	/* A record that was made for its marks alone may name no pool. */
+	/*
+	 * A record that was made for its marks alone may name no pool. An inode ends in evict(), on every kernel
+	 * after its writeback was waited for, so whoever comes here may sleep.
+	 */
 	if (atomic_long_read(&file->highest) >= 0)
-		tmem_hook_flush_object(client_of_files, file->pool, &file->oid);
+		tmem_hook_flush_object_slowly(client_of_files, file->pool, &file->oid);
 	kfree_rcu(file, rcu);
 }
 

@@ -13,7 +13,7 @@
  *
  * Contexts: put_page and invalidate_page come under the page cache's lock with
  * interrupts off; get_page with the page locked, from process context;
- * init_fs, init_shared_fs and invalidate_fs may sleep.
+ * init_fs, init_shared_fs, invalidate_fs and invalidate_inode may sleep.
  *
  * File systems that are mounted already when the module loads get their pools
  * while it registers: cleancache_register_ops() walks the super blocks. There
@@ -169,7 +169,8 @@ static void invalidate_inode(int pool, struct cleancache_filekey key)
 {
 	struct tmem_oid oid = oid_of(&key);
 
-	tmem_hook_flush_object(client_of_hooks, pool, &oid);
+	/* Whoever drops the pages of a file waits for their locks, or for other processors (invalidate_bdev()). */
+	tmem_hook_flush_object_slowly(client_of_hooks, pool, &oid);
 }
 
 static void invalidate_fs(int pool)

@@ -2,8 +2,9 @@
 /*
  * debugfs.c - /sys/kernel/debug/tmem: everything else, for people.
  *
- *   counters       "name value" lines: all of struct tmem_host_stats
+ *   counters       "name value" lines: all of struct tmem_host_stats, and what swap_area.h counts
  *   pools          a paragraph for each pool: who, which kind, every counter
+ *   clients        a line for each client: its number, name, weight and limit, what it holds and has lost
  *   tunables       "name value" lines
  *   page_cache     "name value" lines: what the redirected page-cache functions
  *                  saw and did (glue/page_cache.h); empty with other hooks
@@ -25,6 +26,7 @@
 #include "glue.h"
 #include "operations.h"
 #include "lock_stats.h"
+#include "swap_area.h"
 
 static struct dentry *directory;
 
@@ -43,17 +45,17 @@ static void show_stats(struct seq_file *file, const struct tmem_stats *stats)
 static int counters_show(struct seq_file *file, void *unused)
 {
 	struct tmem_host_stats stats;
+	struct tmem_swap_counts swap;
 
 	tmem_host_stats(file->private, &stats);
 	show_stats(file, &stats.pages);
 #define SHOW_USAGE(name, meaning) show(file, #name, stats.usage.name);
 	TMEM_USAGE(SHOW_USAGE)
-	show(file, "bad_arguments", stats.bad_arguments);
-	show(file, "going_away", stats.going_away);
-	show(file, "index_bytes", stats.index_bytes);
-	show(file, "table_bytes", stats.table_bytes);
-	show(file, "pools", stats.pools);
-	show(file, "clients", stats.clients);
+#define SHOW_HOST(name, meaning) show(file, #name, stats.name);
+	TMEM_HOST_VALUES(SHOW_HOST)
+	tmem_swap_counts_sum(&swap);
+#define SHOW_SWAP(name, meaning) show(file, #name, swap.name);
+	TMEM_SWAP_COUNTS(SHOW_SWAP)
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(counters);
@@ -78,12 +80,31 @@ static int pools_show(struct seq_file *file, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(pools);
 
+static int clients_show(struct seq_file *file, void *unused)
+{
+	struct tmem_client_info info;
+	unsigned int cursor = 0;
+
+	while (!tmem_next_client(file->private, &cursor, &info)) {
+		seq_printf(file, "client %u, %.16s:", info.number, info.name);
+#define SHOW_CLIENT(name, meaning)					\
+		if (info.usage.name == TMEM_NO_LIMIT)			\
+			seq_puts(file, " " #name " none");		\
+		else							\
+			seq_printf(file, " " #name " %llu", info.usage.name);
+		TMEM_CLIENT_USAGE(SHOW_CLIENT)
+		seq_putc(file, '\n');
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(clients);
+
 static int tunables_show(struct seq_file *file, void *unused)
 {
 	unsigned int tunable;
 
-	for (tunable = 0; tunable < TMEM_TUNABLES_COUNT; tunable++)
-		show(file, tmem_tunable_name(tunable), tmem_tunable_get(file->private, tunable));
+	for (tunable = 0; tunable < TMEM_ALL_TUNABLES; tunable++)
+		show(file, tmem_tunable_name(tunable), tmem_kernel_tunable_get(tunable));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(tunables);
@@ -133,6 +154,7 @@ void tmem_debugfs_start(struct tmem_host *host)
 	directory = debugfs_create_dir("tmem", NULL);
 	debugfs_create_file("counters", 0400, directory, host, &counters_fops);
 	debugfs_create_file("pools", 0400, directory, host, &pools_fops);
+	debugfs_create_file("clients", 0400, directory, host, &clients_fops);
 	debugfs_create_file("page_cache", 0400, directory, host, &page_cache_fops);
 	debugfs_create_file("tunables", 0400, directory, host, &tunables_fops);
 	debugfs_create_file("compact", 0200, directory, host, &compact_fops);

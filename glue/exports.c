@@ -36,6 +36,7 @@ EXPORT_SYMBOL_GPL(tmem_plain_pam);
 EXPORT_SYMBOL_GPL(tmem_pam_evict);
 EXPORT_SYMBOL_GPL(tmem_pam_move);
 EXPORT_SYMBOL_GPL(tmem_kernel_host_ops);
+EXPORT_SYMBOL_GPL(tmem_kernel_host);
 
 /* Tunables */
 EXPORT_SYMBOL_GPL(tmem_tunable_set);
@@ -55,6 +56,7 @@ EXPORT_SYMBOL_GPL(tmem_flush_page);
 EXPORT_SYMBOL_GPL(tmem_flush_range);
 EXPORT_SYMBOL_GPL(tmem_flush_range_slowly);
 EXPORT_SYMBOL_GPL(tmem_flush_object);
+EXPORT_SYMBOL_GPL(tmem_flush_object_slowly);
 
 /* Memory pressure */
 EXPORT_SYMBOL_GPL(tmem_shrink);
@@ -66,5 +68,6 @@ EXPORT_SYMBOL_GPL(tmem_shrinkable);
 EXPORT_SYMBOL_GPL(tmem_host_stats);
 EXPORT_SYMBOL_GPL(tmem_pool_stats);
 EXPORT_SYMBOL_GPL(tmem_next_pool);
+EXPORT_SYMBOL_GPL(tmem_next_client);
 EXPORT_SYMBOL_GPL(tmem_validate);
 EXPORT_SYMBOL_GPL(tmem_debug_corrupt);

@@ -7,6 +7,7 @@
  *   memory.c       host ops: objects, frames, tables
  *   codec.c        host ops: LZO, checksum, per-CPU buffers
  *   host.c         the host ops table; locks.c is linked, not called through it
+ *   kernel_host.c  the running host, the kernel's own client, and both their tunables; other modules' way in
  *   lock_stats.c   TMEM_LOCK_STATS builds: how long locks are held (lock_stats.h)
  *   shrinker.c     the kernel asks for memory back
  *   sysfs.c        /sys/kernel/mm/tmem
@@ -26,11 +27,28 @@
 #include <linux/types.h>
 
 #include "core/abi.h"
+#include "kernel_host.h"
 
 /* ---- params.c ---- */
 
+/* X(NAME, name, smallest, largest, default, "meaning, unit"): beyond the core's, those of the kernel's own client. */
+#define TMEM_KERNEL_TUNABLES(X)								\
+	X(KERNEL_WEIGHT, kernel_weight, 1, 10000, 100,					\
+	  "share of the budget that the kernel's own pages have, beside the weights of other modules' clients") \
+	X(KERNEL_LIMIT_PERCENT, kernel_limit_percent, 1, 100, 100,			\
+	  "most RAM that the kernel's own pages may use, percent; 100 is no limit but max_pool_percent")
+
+/* Their numbers follow those of the core's. */
+enum tmem_kernel_tunable {
+	TMEM_TUNABLE_LAST_OF_THE_CORE = TMEM_TUNABLES_COUNT - 1,
+	TMEM_KERNEL_TUNABLES(TMEM_DECLARE_TUNABLE)
+	TMEM_ALL_TUNABLES
+};
+
+#define TMEM_EVERY_TUNABLE(X) TMEM_TUNABLES(X) TMEM_KERNEL_TUNABLES(X)
+
 struct tmem_parameters {
-	unsigned long long tunable[TMEM_TUNABLES_COUNT];
+	unsigned long long tunable[TMEM_ALL_TUNABLES];
 	const struct tmem_pam_ops *(*pam)(void);
 	bool cleancache;
 	bool frontswap;
@@ -70,6 +88,15 @@ unsigned int tmem_checksum(const void *data, unsigned long bytes);
 
 void tmem_kernel_host_ops_fill(void);
 const struct tmem_host_ops *tmem_kernel_host_ops(void);
+
+/* ---- kernel_host.c ---- */
+
+int tmem_kernel_host_start(const struct tmem_parameters *parameters);
+int tmem_kernel_host_stop(void);
+struct tmem_client *tmem_kernel_client(void);
+
+unsigned long long tmem_kernel_tunable_get(unsigned int tunable);
+int tmem_kernel_tunable_set(unsigned int tunable, unsigned long long value);
 
 /* ---- faces ---- */
 

@@ -22,42 +22,12 @@
 #include "glue.h"
 #include "lock_stats.h"
 
-static struct tmem_host *host;
-static struct tmem_client *client;
-
-static void stop_host(void)
-{
-	int error = tmem_unregister_host(host);
-
-	/* Somebody's client is left; it holds a reference to our text too, so this cannot be. */
-	WARN_ON(error);
-}
-
-static int __init start_host(const struct tmem_parameters *parameters)
-{
-	unsigned int tunable;
-	int error = tmem_register_host_ops(tmem_kernel_host_ops(), &host);
-
-	if (error)
-		return error;
-	for (tunable = 0; !error && tunable < TMEM_TUNABLES_COUNT; tunable++)
-		error = tmem_tunable_set(host, tunable, parameters->tunable[tunable]);
-	if (!error)
-		error = tmem_register_pam_ops(host, parameters->pam());
-	if (!error)
-		error = tmem_client_create(host, "kernel", TMEM_WEIGHT_DEFAULT, TMEM_NO_LIMIT,
-					   &client);
-	if (error)
-		stop_host();
-	return error;
-}
-
 /* Each kernel has at most one of the two; where it has neither, the later one knows best why. */
 static struct tmem_attachment __init attach_file_pages(void)
 {
-	struct tmem_attachment native = tmem_cleancache_attach(client);
+	struct tmem_attachment native = tmem_cleancache_attach(tmem_kernel_client());
 
-	return native.attached ? native : tmem_page_cache_attach(client);
+	return native.attached ? native : tmem_page_cache_attach(tmem_kernel_client());
 }
 
 static struct tmem_attachment __init attach_swap_pages(const struct tmem_parameters *parameters)
@@ -65,9 +35,9 @@ static struct tmem_attachment __init attach_swap_pages(const struct tmem_paramet
 	struct tmem_attachment native;
 
 	if (parameters->blockdev)
-		return tmem_blockdev_attach(client, parameters->backing);
-	native = tmem_frontswap_attach(client);
-	return native.attached ? native : tmem_swap_redirect_attach(client);
+		return tmem_blockdev_attach(tmem_kernel_client(), parameters->backing);
+	native = tmem_frontswap_attach(tmem_kernel_client());
+	return native.attached ? native : tmem_swap_redirect_attach(tmem_kernel_client());
 }
 
 static void __init attach(const struct tmem_parameters *parameters)
@@ -87,7 +57,7 @@ static void __init attach(const struct tmem_parameters *parameters)
 	pr_info("file pages: %s%s%s; swap pages: %s%s%s; up to %llu %% of %lu MiB%s\n",
 		file.attached ? "" : "none (", file.how, file.attached ? "" : ")",
 		swap.attached ? "" : "none (", swap.how, swap.attached ? "" : ")",
-		tmem_tunable_get(host, TMEM_TUNABLE_MAX_POOL_PERCENT),
+		tmem_kernel_tunable_get(TMEM_TUNABLE_MAX_POOL_PERCENT),
 		totalram_pages() >> (20 - PAGE_SHIFT),
 		file.permanent || swap.permanent ?
 		"; cannot be unloaded: these interfaces have no unregister" : "");
@@ -125,29 +95,28 @@ static int __init tmem_init(void)
 
 	step = "engine";
 	tmem_kernel_host_ops_fill();
-	error = start_host(parameters);
+	error = tmem_kernel_host_start(parameters);
 	if (error)
 		goto failed_host;
 
 	step = "shrinker";
-	error = tmem_shrinker_start(host);
+	error = tmem_shrinker_start(tmem_kernel_host());
 	if (error)
 		goto failed_shrinker;
 
 	step = "sysfs";
-	error = tmem_sysfs_start(host);
+	error = tmem_sysfs_start(tmem_kernel_host());
 	if (error)
 		goto failed_sysfs;
 
-	tmem_debugfs_start(host);
+	tmem_debugfs_start(tmem_kernel_host());
 	attach(parameters);
 	return 0;
 
 failed_sysfs:
 	tmem_shrinker_stop();
 failed_shrinker:
-	tmem_client_destroy(client);
-	stop_host();
+	tmem_kernel_host_stop();
 failed_host:
 	tmem_codec_stop();
 failed_codec:
@@ -162,16 +131,19 @@ failed:
 
 static void __exit tmem_exit(void)
 {
+	int left_over;
+
 	tmem_page_cache_detach();
 	tmem_swap_redirect_detach();
 	tmem_blockdev_detach();
 	tmem_debugfs_stop();
 	tmem_sysfs_stop();
 	tmem_shrinker_stop();
-	tmem_client_destroy(client);
-	stop_host();
+	left_over = tmem_kernel_host_stop();
 	tmem_codec_stop();
-	tmem_memory_stop();
+	/* Memory that somebody has left stays as it is: its caches cannot go. */
+	if (!left_over)
+		tmem_memory_stop();
 	tmem_lock_stats_stop();
 	pr_info("unloaded\n");
 }

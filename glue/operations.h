@@ -85,6 +85,15 @@ static inline int tmem_hook_flush_object(struct tmem_client *client, int pool,
 	return result;
 }
 
+static inline int tmem_hook_flush_object_slowly(struct tmem_client *client, int pool,
+						const struct tmem_oid *oid)
+{
+	const int result = tmem_flush_object_slowly(client, pool, oid);
+
+	trace_tmem_flush(pool, oid, 0, ~0ULL, result);
+	return result;
+}
+
 static inline unsigned long long tmem_hook_shrink(struct tmem_host *host,
 						  unsigned long long frames)
 {

@@ -2,7 +2,7 @@
 /*
  * params.c - module parameters, and the ranges of the tunables.
  *
- * Everything that matters at load. Each tunable of core/abi.h is a parameter
+ * Everything that matters at load. Each tunable of core/abi.h and glue.h is a parameter
  * of the same name; once loaded, it is changed through /sys/kernel/mm/tmem, so
  * the parameters themselves are read-only.
  *
@@ -30,11 +30,11 @@ struct tunable_range {
 };
 
 #define RANGE(NAME, name, min, max, initial, meaning) { #name, min, max },
-static const struct tunable_range ranges[TMEM_TUNABLES_COUNT] = { TMEM_TUNABLES(RANGE) };
+static const struct tunable_range ranges[TMEM_ALL_TUNABLES] = { TMEM_EVERY_TUNABLE(RANGE) };
 
 #define INITIAL(NAME, name, min, max, initial, meaning) [TMEM_TUNABLE_##NAME] = (initial),
 static struct tmem_parameters parameters = {
-	.tunable = { TMEM_TUNABLES(INITIAL) },
+	.tunable = { TMEM_EVERY_TUNABLE(INITIAL) },
 	.pam = tmem_compressed_pam,
 	.cleancache = true,
 	.frontswap = true,
@@ -133,7 +133,7 @@ static const struct kernel_param_ops tunable_ops = { .set = tunable_set, .get = 
 	module_param_cb(name, &tunable_ops, &parameters.tunable[TMEM_TUNABLE_##NAME], 0444);       \
 	MODULE_PARM_DESC(name, meaning " (" __stringify(min) " to " __stringify(max) ", default "  \
 			 __stringify(initial) ")");
-TMEM_TUNABLES(TUNABLE_PARAM)
+TMEM_EVERY_TUNABLE(TUNABLE_PARAM)
 
 static int switch_set(const char *text, const struct kernel_param *param)
 {

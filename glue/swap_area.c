@@ -34,6 +34,8 @@
 #define SLOTS_PER_OBJECT (1U << SLOTS_PER_OBJECT_SHIFT)
 #define NO_POOL (-1)
 
+DEFINE_PER_CPU(struct tmem_swap_counts, tmem_swap_counts);
+
 static struct tmem_client *client_of_areas;
 static bool pools_pin;
 static int pool_of_type[MAX_SWAPFILES];
@@ -217,6 +219,23 @@ void tmem_swap_invalidate(unsigned int type, pgoff_t offset, unsigned int count)
 		tmem_hook_flush_range(client_of_areas, pool, &oid, index, index + here - 1);
 		offset += here;
 		count -= here;
+	}
+}
+
+/**
+ * tmem_swap_counts_sum - what was counted on all CPUs, since the module was loaded
+ * @counts: set
+ *
+ * Context: Any.
+ */
+void tmem_swap_counts_sum(struct tmem_swap_counts *counts)
+{
+	unsigned int cpu;
+
+	*counts = (struct tmem_swap_counts){ };
+	for_each_possible_cpu(cpu) {
+#define ADD_COUNT(name, meaning) counts->name += per_cpu(tmem_swap_counts, cpu).name;
+		TMEM_SWAP_COUNTS(ADD_COUNT)
 	}
 }
 

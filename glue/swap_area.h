@@ -26,10 +26,26 @@
 #ifndef TMEM_GLUE_SWAP_AREA_H
 #define TMEM_GLUE_SWAP_AREA_H
 
+#include <linux/percpu.h>
 #include <linux/types.h>
+
+#include "core/abi.h"
 
 struct page;
 struct tmem_client;
+
+/* X(name, "meaning"): what the families decided that the core knows nothing of. sysfs has a file for each. */
+#define TMEM_SWAP_COUNTS(X)								\
+	X(swap_copies_given_up, "swapped-out pages that were read back and whose copy was flushed then, since the budget was refusing others")
+
+struct tmem_swap_counts {
+	TMEM_SWAP_COUNTS(TMEM_DECLARE_FIELD)
+};
+DECLARE_PER_CPU(struct tmem_swap_counts, tmem_swap_counts);
+
+#define tmem_swap_count(name) this_cpu_inc(tmem_swap_counts.name)
+
+void tmem_swap_counts_sum(struct tmem_swap_counts *counts);
 
 void tmem_swap_start(struct tmem_client *client, bool pinning);
 void tmem_swap_stop(void);

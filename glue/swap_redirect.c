@@ -109,6 +109,7 @@ static int give(swp_entry_t entry, struct folio *folio)
 		if (!tmem_left_out("dirty"))
 			folio_mark_dirty(folio);
 		tmem_swap_invalidate(swp_type(entry), swp_offset(entry), 1);
+		tmem_swap_count(swap_copies_given_up);
 	}
 	return result;
 }

@@ -2,9 +2,9 @@
 /*
  * sysfs.c - /sys/kernel/mm/tmem: one value per file.
  *
- * The files are the lists of core/abi.h, nothing else: a tunable (0644), or a
- * counter, level or usage summed over all pools (0444). So a new entry there
- * is a new file here.
+ * The files are the lists of core/abi.h, glue.h and swap_area.h, nothing else: a
+ * tunable (0644), or what is counted, summed over all pools (0444). So a new
+ * entry there is a new file here.
  */
 #include <linux/errno.h>
 #include <linux/kernel.h>
@@ -15,10 +15,17 @@
 #include <linux/sysfs.h>
 
 #include "glue.h"
+#include "swap_area.h"
+
+/* All there is to show. */
+struct shown {
+	struct tmem_host_stats host;
+	struct tmem_swap_counts swap;
+};
 
 struct value_file {
 	struct kobj_attribute attribute;
-	size_t offset;		/* of the value, in struct tmem_host_stats */
+	size_t offset;		/* of the value, in struct shown */
 };
 
 struct tunable_file {
@@ -32,17 +39,18 @@ static struct kobject *directory;
 static ssize_t value_show(struct kobject *kobject, struct kobj_attribute *attribute, char *text)
 {
 	const struct value_file *file = container_of(attribute, struct value_file, attribute);
-	struct tmem_host_stats stats;
+	struct shown shown;
 
-	tmem_host_stats(shown_host, &stats);
-	return sprintf(text, "%llu\n", *(unsigned long long *)((char *)&stats + file->offset));
+	tmem_host_stats(shown_host, &shown.host);
+	tmem_swap_counts_sum(&shown.swap);
+	return sprintf(text, "%llu\n", *(unsigned long long *)((char *)&shown + file->offset));
 }
 
 static ssize_t tunable_show(struct kobject *kobject, struct kobj_attribute *attribute, char *text)
 {
 	const struct tunable_file *file = container_of(attribute, struct tunable_file, attribute);
 
-	return sprintf(text, "%llu\n", tmem_tunable_get(shown_host, file->tunable));
+	return sprintf(text, "%llu\n", tmem_kernel_tunable_get(file->tunable));
 }
 
 static ssize_t tunable_store(struct kobject *kobject, struct kobj_attribute *attribute,
@@ -53,22 +61,28 @@ static ssize_t tunable_store(struct kobject *kobject, struct kobj_attribute *att
 	int error = tmem_tunable_parse(file->tunable, text, &value);
 
 	if (!error)
-		error = tmem_tunable_set(shown_host, file->tunable, value);
+		error = tmem_kernel_tunable_set(file->tunable, value);
 	return error ? error : bytes;
 }
 
 #define TUNABLE_FILE(NAME, name, min, max, initial, meaning)                                       \
 	{ __ATTR(name, 0644, tunable_show, tunable_store), TMEM_TUNABLE_##NAME },
-static struct tunable_file tunable_files[] = { TMEM_TUNABLES(TUNABLE_FILE) };
+static struct tunable_file tunable_files[] = { TMEM_EVERY_TUNABLE(TUNABLE_FILE) };
 
 #define PAGES_FILE(name, meaning)                                                                  \
-	{ __ATTR(name, 0444, value_show, NULL), offsetof(struct tmem_host_stats, pages.name) },
+	{ __ATTR(name, 0444, value_show, NULL), offsetof(struct shown, host.pages.name) },
 #define USAGE_FILE(name, meaning)                                                                  \
-	{ __ATTR(name, 0444, value_show, NULL), offsetof(struct tmem_host_stats, usage.name) },
+	{ __ATTR(name, 0444, value_show, NULL), offsetof(struct shown, host.usage.name) },
+#define HOST_FILE(name, meaning)                                                                   \
+	{ __ATTR(name, 0444, value_show, NULL), offsetof(struct shown, host.name) },
+#define SWAP_FILE(name, meaning)                                                                   \
+	{ __ATTR(name, 0444, value_show, NULL), offsetof(struct shown, swap.name) },
 static struct value_file value_files[] = {
 	TMEM_COUNTERS(PAGES_FILE)
 	TMEM_LEVELS(PAGES_FILE)
 	TMEM_USAGE(USAGE_FILE)
+	TMEM_HOST_VALUES(HOST_FILE)
+	TMEM_SWAP_COUNTS(SWAP_FILE)
 };
 
 /*

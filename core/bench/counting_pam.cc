@@ -48,6 +48,7 @@ void set_client(void *, unsigned int, unsigned int, unsigned long long) {}
 void usage(void *, tmem_usage *usage) {
   usage->entries = static_cast<unsigned long long>(counted_pages());
 }
+void client_usage(void *, unsigned int, tmem_client_usage *) {}
 
 }  // namespace
 
@@ -67,6 +68,7 @@ const tmem_pam_ops *counting_pam() {
     made.set_limit = set_limit;
     made.set_client = set_client;
     made.usage = usage;
+    made.client_usage = client_usage;
     return made;
   }();
   return &ops;

@@ -16,7 +16,7 @@
 //   peak_pages           the most pages at one time, looked at after each operation
 //   peak_metadata_bytes  the most bytes in objects that the core allocated and had not freed, at the size it
 //                        asked for (leaves, objects; not the hash tables, nor pools)
-//   table_bytes          hash tables, and counters of one CPU for each of the 16 pools
+//   table_bytes          what is there whatever is stored: hash tables, the store's own, counters of one CPU for each of the 16 pools
 //
 // With more threads the trace is split by objects (trace.h), so the counts are
 // the same; peaks are then those of the first pass, which has one thread.

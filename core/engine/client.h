@@ -73,6 +73,8 @@ class Client {
   Engine &engine() const { return engine_; }
   u32 number() const { return number_; }
   const char *name() const { return name_; }
+  // What earlier clients of this number had evicted. Under the engine's control lock.
+  u64 former_frames_evicted = 0, former_pages_evicted = 0;
 
  private:
   static constexpr u32 kSlotBits = 10;

@@ -66,7 +66,7 @@ Outcome Engine::destroy() {
 int Engine::register_pam(const tmem_pam_ops *ops) {
   if (!ops || ops->abi_size != sizeof(*ops) || ops->reserved || !ops->start || !ops->stop ||
       !ops->create || !ops->hold || !ops->release || !ops->get_data || !ops->free || !ops->shrink ||
-      !ops->compact || !ops->set_limit || !ops->set_client || !ops->usage)
+      !ops->compact || !ops->set_limit || !ops->set_client || !ops->usage || !ops->client_usage)
     return TMEM_BAD_ARGUMENT;
   if (pam_ops_) return TMEM_IN_USE;
   const int result = ops->start(static_cast<tmem_host *>(this), &pam_);
@@ -120,6 +120,11 @@ Result<Client *> Engine::create_client(const char *name, u32 weight, u64 limit_f
     return Outcome::kTooMany;
   }
   configure(client->number(), weight, limit_frames);
+  tmem_client_usage former = {};
+  pam_ops_->client_usage(pam_, client->number(), &former);
+  Guard guard(control_lock_);
+  client->former_frames_evicted = former.frames_evicted;
+  client->former_pages_evicted = former.pages_evicted;
   return client;
 }
 

@@ -49,7 +49,7 @@ class Engine {
   Outcome get(Pool &pool, const Oid &oid, Index index, void *page);
   Outcome flush_page(Pool &pool, const Oid &oid, Index index);
   Outcome flush_range(Pool &pool, const Oid &oid, Index first, Index last, Breathe breathe);
-  Outcome flush_object(Pool &pool, const Oid &oid);
+  Outcome flush_object(Pool &pool, const Oid &oid, Breathe breathe);
   // Finds and enters the pool, or counts why not.
   Outcome enter(const Client &client, int id, Pool **pool) {
     const Outcome outcome = client.enter(id, pool);
@@ -73,6 +73,7 @@ class Engine {
   void sum_all(HostStats &stats);
   void usage(tmem_usage &usage) const;
   Outcome next_pool(u32 *cursor, tmem_pool_info &info);
+  Outcome next_client(u32 *cursor, tmem_client_info &info);
 
   int validate();
   Outcome corrupt_next(u64 count);

@@ -112,6 +112,7 @@ u64 Engine::flush_range_counted(Pool &pool, const Oid &oid, Index first, Index l
       if (wide && last_base - base > leaves * kLeavesWalkedPerLeaf &&
           last_base - base > kIndicesWalked >> Leaf::kSlotBits) {
         pool.count(Counter::pages_flushed, pages);
+        pool.count(Counter::flushes_widened);
         return pages + flush_object_counted(pool, oid, breathe);
       }
       if (breathe == Breathe::kBetweenLeaves) host_.breathe();
@@ -153,8 +154,8 @@ u64 Engine::flush_object_counted(Pool &pool, const Oid &oid, Breathe breathe) {
   return pages;
 }
 
-Outcome Engine::flush_object(Pool &pool, const Oid &oid) {
-  const bool found = flush_object_counted(pool, oid, Breathe::kNever) != 0;
+Outcome Engine::flush_object(Pool &pool, const Oid &oid, Breathe breathe) {
+  const bool found = flush_object_counted(pool, oid, breathe) != 0;
   pool.count(found ? Counter::object_flushes_found : Counter::object_flushes_missed);
   return found ? Outcome::kDone : Outcome::kNotFound;
 }

@@ -38,8 +38,7 @@ void Engine::usage(tmem_usage &usage) const {
 
 void Engine::sum_all(HostStats &stats) {
   stats = {};
-  u64 leaf_bytes = 0;
-  stats.table_bytes = index_.table_bytes();
+  stats.table_bytes = sizeof(tmem_host) + index_.table_bytes();
   for (const Pool *pool = all_pools_.load_acquire(); pool; pool = pool->next_pool) {
     const Counters &counters = pool->counters;  // former pools in this memory included
 #define TMEM_ADD_COUNTER(name, meaning) stats.pages.name += counters.sum(Counter::name);
@@ -47,7 +46,7 @@ void Engine::sum_all(HostStats &stats) {
 #undef TMEM_ADD_COUNTER
     stats.pages.pages_same_filled += counters.sum(Counter::level_same_filled);
     stats.pages.objects += counters.sum(Counter::level_objects);
-    leaf_bytes += counters.sum(Counter::level_leaf_bytes);
+    stats.leaf_bytes += counters.sum(Counter::level_leaf_bytes);
     stats.table_bytes += u64{host_.cpu_count} * Counters::kCells * sizeof(u64) + sizeof(Pool);
     stats.pools += !pool->closed();
   }
@@ -55,12 +54,36 @@ void Engine::sum_all(HostStats &stats) {
   stats.pages.pages_same_filled = at_least_none(stats.pages.pages_same_filled);
   stats.pages.objects = at_least_none(stats.pages.objects);
   stats.pages.pages = pages_now(stats.pages);
-  stats.index_bytes = leaf_bytes + stats.pages.objects * sizeof(Object);
+  stats.leaf_bytes = at_least_none(stats.leaf_bytes);
+  stats.object_bytes = stats.pages.objects * sizeof(Object);
+  stats.index_bytes = stats.leaf_bytes + stats.object_bytes;
   stats.bad_arguments = bad_arguments_.load_relaxed();
   stats.going_away = going_away_.load_relaxed();
   usage(stats.usage);
-  Guard guard(control_lock_);
-  for (const Client *client : clients_) stats.clients += client != nullptr;
+  {
+    Guard guard(control_lock_);
+    for (const Client *client : clients_) stats.clients += client != nullptr;
+  }
+  stats.table_bytes += stats.clients * sizeof(tmem_client) + stats.usage.store_bytes;
+}
+
+Outcome Engine::next_client(u32 *cursor, tmem_client_info &info) {
+  u64 former_frames, former_pages;
+  info = {};
+  {
+    Guard guard(control_lock_);
+    while (*cursor < TMEM_CLIENTS_MAX && !clients_[*cursor]) ++*cursor;
+    if (*cursor >= TMEM_CLIENTS_MAX) return Outcome::kNotFound;
+    const Client &client = *clients_[(*cursor)++];
+    __builtin_memcpy(info.name, client.name(), sizeof(info.name));
+    info.number = client.number();
+    former_frames = client.former_frames_evicted;
+    former_pages = client.former_pages_evicted;
+  }
+  pam_ops_->client_usage(pam_, info.number, &info.usage);
+  info.usage.frames_evicted -= former_frames;
+  info.usage.pages_evicted -= former_pages;
+  return Outcome::kDone;
 }
 
 Outcome Engine::next_pool(u32 *cursor, tmem_pool_info &info) {

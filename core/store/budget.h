@@ -42,6 +42,8 @@ class Budget {
     u64 frames = 0;
     u64 ephemeral_frames = 0;
     Refusal refusals[2];  // of ephemeral pages, of persistent ones
+    u64 frames_evicted = 0;  // ever, as the next one
+    u64 pages_evicted = 0;
     Blocks ephemeral;   // least recently filled first
     Blocks persistent;  // in no order of meaning
   };
@@ -125,6 +127,16 @@ class Budget {
     // There may be less room than before, and never again so much.
     refusal.bytes_wanted = min(refusal.bytes_wanted, room_wanted(client, bytes));
     return refusal.reason;
+  }
+
+  void report(u32 client, tmem_client_usage &usage) const {
+    const Account &account = accounts[client];
+    usage.weight = account.weight;
+    usage.limit_frames = account.limit;
+    usage.frames = account.frames;
+    usage.frames_ephemeral = account.ephemeral_frames;
+    usage.frames_evicted = account.frames_evicted;
+    usage.pages_evicted = account.pages_evicted;
   }
 
   u64 ephemeral_frames() const {

@@ -76,7 +76,7 @@ Run *CompressedStore::compact_run(Section &section, u32 client, bool persistent,
     if (room) next_batch(section, *run, &cursor, batch);
     if (room && batch.count) continue;
     const bool wanted = section.end_compaction(client, persistent);
-    if (arrive(section, *run, Emptied::kByCompaction, Outcome::kDone)) return run;
+    if (arrive(section, *run, Emptied::kByCompaction, Outcome::kDone, 0)) return run;
     if (!room && !wanted) section.set_stuck(client, persistent);
     // A page that is read or not yet published; or what the directory says of one is wrong.
     run->left_over = room;

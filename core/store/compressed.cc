@@ -258,7 +258,9 @@ void CompressedStore::usage(tmem_usage &usage) {
     sum.runs += counts.runs;
     sum.entries += counts.entries;
     sum.entries_raw += counts.entries_raw;
+    sum.entries_stored_raw += counts.entries_stored_raw;
     sum.bytes_stored += counts.bytes_stored;
+    sum.checksum_bytes += counts.checksum_bytes;
     sum.packings += counts.packings;
     sum.entries_moved += counts.entries_moved;
     sum.refused_unseen += counts.refused_unseen;
@@ -267,12 +269,16 @@ void CompressedStore::usage(tmem_usage &usage) {
   }
   usage.entries = sum.entries;
   usage.entries_raw = sum.entries_raw;
+  usage.entries_stored_raw = sum.entries_stored_raw;
   usage.entries_moved = sum.entries_moved;
   usage.bytes_stored = sum.bytes_stored;
   usage.packings = sum.packings;
   usage.puts_refused_unseen = sum.refused_unseen;
   usage.metadata_bytes = sum.runs * sizeof(Run);
   usage.directory_bytes = sum.entries * sizeof(Entry);
+  usage.checksum_bytes = sum.checksum_bytes;
+  usage.store_bytes = bytes();
+  usage.frames_from_reserves = frames_from_reserves_.load_relaxed();
   usage.checksum_errors = checksum_errors_.load_relaxed();
   usage.decoder_errors = decoder_errors_.load_relaxed();
   Guard guard(budget_lock_);
@@ -283,6 +289,11 @@ void CompressedStore::usage(tmem_usage &usage) {
   usage.frames_evicted_for_limit = evicted_for_limit_;
   usage.frames_evicted_for_memory = evicted_for_memory_;
   usage.frames_compacted = frames_compacted_;
+}
+
+void CompressedStore::client_usage(u32 client, tmem_client_usage &usage) {
+  Guard guard(budget_lock_);
+  budget_.report(client, usage);
 }
 
 void CompressedStore::corrupt_if_asked(Run &run, u32 slot) {
@@ -348,7 +359,10 @@ int CompressedStore::validate() TMEM_UNCHECKED {
         counts.runs++;
         counts.entries += run->entries;
         for (u32 slot = 0; slot < run->slots_made; ++slot)
-          if (run->entry(slot).format.in_use()) counts.bytes_stored += run->entry(slot).format.bytes();
+          if (const EntryFormat format = run->entry(slot).format; format.in_use()) {
+            counts.bytes_stored += format.bytes();
+            counts.checksum_bytes += format.checksum_bytes();
+          }
         if (!run->in_bin.linked()) continue;
         in_bins[run->section]++;
         free_units[run->section] += run->free_units;
@@ -365,6 +379,7 @@ int CompressedStore::validate() TMEM_UNCHECKED {
     if (counts.runs != found[i].runs || counts.entries != found[i].entries ||
         counts.bytes_stored != found[i].bytes_stored)
       return 114;
+    if (counts.checksum_bytes != found[i].checksum_bytes) return 119;
   }
   return 0;
 }
@@ -414,10 +429,13 @@ static void set_client(void *pam, unsigned int client, unsigned int weight,
   store_of(pam).set_client(client, weight, limit_frames);
 }
 static void usage(void *pam, tmem_usage *usage) { store_of(pam).usage(*usage); }
+static void client_usage(void *pam, unsigned int client, tmem_client_usage *usage) {
+  store_of(pam).client_usage(client, *usage);
+}
 
 static constexpr tmem_pam_ops kOps = {sizeof(tmem_pam_ops), 0,    start,  stop,    create,
                                       hold,                 release, get_data, free, shrink,
-                                      compact,              set_limit, set_client, usage};
+                                      compact,              set_limit, set_client, usage, client_usage};
 
 }  // namespace compressed_pam
 

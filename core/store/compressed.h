@@ -50,6 +50,7 @@ class CompressedStore {
   void set_limit(u64 frames);
   void set_client(u32 client, u32 weight, u64 limit_frames);
   void usage(tmem_usage &usage);
+  void client_usage(u32 client, tmem_client_usage &usage);
 
   const tmem_host_ops &host() const { return host_; }
   int validate();
@@ -123,7 +124,7 @@ class CompressedStore {
   // section; arrived, and then it is nobody's and charged to nobody, or still has pages, and its turn comes again.
   enum class Emptied { kByEviction, kByCompaction };
   bool take(Run &run);
-  bool arrive(Section &section, Run &run, Emptied how, Outcome reason) TMEM_REQUIRES(section.lock);
+  bool arrive(Section &section, Run &run, Emptied how, Outcome reason, u64 pages) TMEM_REQUIRES(section.lock);
   bool retire_if_empty(Section &section, Run &run) TMEM_REQUIRES(section.lock);
 
   // Empties the run that pays for @reason. It is then nobody's, and charged to nobody.
@@ -150,6 +151,7 @@ class CompressedStore {
   Atomic<u64> corrupt_next_;
   Atomic<u64> checksum_errors_;
   Atomic<u64> decoder_errors_;
+  Atomic<u64> frames_from_reserves_;
   Atomic<u32> refusing_;  // a bit for each client and kind that the budget may be refusing; written under its lock
 
   alignas(64) Lock<Rank::kBudget> budget_lock_;

@@ -25,6 +25,8 @@ class PlainStore {
     Guard guard(lock_);
     budget_.enlist(*plain, plain->client, plain->persistent);
     entries_++;
+    entries_stored_++;
+    frames_from_reserves_ += plain->persistent ? 1 : 0;
     return Pampd{reinterpret_cast<uptr>(plain)};
   }
 
@@ -107,10 +109,18 @@ class PlainStore {
     usage.frames_limit = budget_.limit;
     usage.frames_ephemeral = budget_.ephemeral_frames();
     usage.frames_evicted = frames_evicted_;
+    usage.frames_from_reserves = frames_from_reserves_;
     usage.entries = entries_;
     usage.entries_raw = entries_;
+    usage.entries_stored_raw = entries_stored_;
     usage.bytes_stored = entries_ * kPageBytes;
     usage.metadata_bytes = entries_ * sizeof(PlainPage);
+    usage.store_bytes = sizeof(PlainStore);
+  }
+
+  void client_usage(u32 client, tmem_client_usage &usage) {
+    Guard guard(lock_);
+    budget_.report(client, usage);
   }
 
   int validate() {
@@ -162,6 +172,12 @@ class PlainStore {
     return verdict;
   }
 
+  void count_evicted(u32 client) TMEM_REQUIRES(lock_) {
+    frames_evicted_++;
+    budget_.accounts[client].frames_evicted++;
+    budget_.accounts[client].pages_evicted++;
+  }
+
   PlainPage *allocate(u32 flags) {
     void *memory = host_.object_alloc(TMEM_KIND_PLAIN_PAGE, flags);
     if (!memory) return nullptr;
@@ -196,7 +212,7 @@ class PlainStore {
     {
       Guard guard(lock_);
       if (taken)
-        frames_evicted_++;
+        count_evicted(plain->client);
       else {
         plain->listed = true;
         budget_.enlist(*plain, plain->client, false);
@@ -216,6 +232,8 @@ class PlainStore {
   Budget<PlainPage, &PlainPage::in_account, 1> budget_ TMEM_GUARDED_BY(lock_);
   u64 entries_ TMEM_GUARDED_BY(lock_) = 0;
   u64 frames_evicted_ TMEM_GUARDED_BY(lock_) = 0;
+  u64 entries_stored_ TMEM_GUARDED_BY(lock_) = 0;
+  u64 frames_from_reserves_ TMEM_GUARDED_BY(lock_) = 0;
 };
 
 namespace plain_pam {
@@ -259,10 +277,13 @@ static void set_client(void *pam, unsigned int client, unsigned int weight,
   store_of(pam).set_client(client, weight, limit_frames);
 }
 static void usage(void *pam, tmem_usage *usage) { store_of(pam).usage(*usage); }
+static void client_usage(void *pam, unsigned int client, tmem_client_usage *usage) {
+  store_of(pam).client_usage(client, *usage);
+}
 
 static constexpr tmem_pam_ops kOps = {sizeof(tmem_pam_ops), 0,    start,  stop,    create,
                                       hold,                 release, get_data, free, shrink,
-                                      compact,              set_limit, set_client, usage};
+                                      compact,              set_limit, set_client, usage, client_usage};
 
 }  // namespace plain_pam
 

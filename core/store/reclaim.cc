@@ -112,7 +112,10 @@ Result<CompressedStore::Place> CompressedStore::reserve_with_run(Section &sectio
   // The reclaim reserves come last, and only for what gives back more than it takes.
   if (verdict == Outcome::kNoMemory && request.persistent && !request.format.is_raw()) {
     const Result<Run *> reserved = charge_and_allocate(request.client, TMEM_ALLOC_RESERVES);
-    if (reserved.ok()) return settle(section, *reserved.value(), request);
+    if (reserved.ok()) {
+      frames_from_reserves_.fetch_add_relaxed(kFramesPerRun);
+      return settle(section, *reserved.value(), request);
+    }
     verdict = reserved.outcome();
   }
   return verdict;
@@ -151,7 +154,8 @@ bool CompressedStore::take(Run &run) {
 }
 
 // True: it is empty, nobody's, and charged to nobody. False: its turn comes again, but not next.
-bool CompressedStore::arrive(Section &section, Run &run, Emptied how, Outcome reason) {
+// @pages: how many eviction has taken out of it.
+bool CompressedStore::arrive(Section &section, Run &run, Emptied how, Outcome reason, u64 pages) {
   const bool empty = run.empty();
   // Some page is being read, or not yet published, or had no room elsewhere.
   if (!empty) section.set_back(run);
@@ -159,6 +163,7 @@ bool CompressedStore::arrive(Section &section, Run &run, Emptied how, Outcome re
     Guard guard(budget_lock_);
     run.taken = false;
     on_their_way_--;
+    budget_.accounts[run.client].pages_evicted += pages;
     if (!empty) {
       if (how == Emptied::kByEviction) budget_.touch(run, run.client);
       return false;
@@ -169,6 +174,7 @@ bool CompressedStore::arrive(Section &section, Run &run, Emptied how, Outcome re
       frames_compacted_ += kFramesPerRun;
     } else {
       frames_evicted_ += kFramesPerRun;
+      budget_.accounts[run.client].frames_evicted += kFramesPerRun;
       if (reason == Outcome::kRefusedLimit) evicted_for_limit_ += kFramesPerRun;
       if (reason == Outcome::kNoMemory) evicted_for_memory_ += kFramesPerRun;
     }
@@ -203,6 +209,7 @@ Run *CompressedStore::evict_run(Outcome reason, u32 client, bool *nothing_left) 
     on_their_way_++;
   }
   Section &section = section_of(*run);
+  u64 pages = 0;
   u32 cursor = 0;
   Batch batch;
   {
@@ -218,9 +225,10 @@ Run *CompressedStore::evict_run(Outcome reason, u32 client, bool *nothing_left) 
         batch.slots[taken++] = batch.slots[i];
     Guard guard(section.lock);
     for (u32 i = 0; i < taken; ++i) section.drop(*run, batch.slots[i]);
+    pages += taken;
     next_batch(section, *run, &cursor, batch);
     if (batch.count) continue;
-    if (!arrive(section, *run, Emptied::kByEviction, reason)) return nullptr;
+    if (!arrive(section, *run, Emptied::kByEviction, reason, pages)) return nullptr;
     break;
   }
   host_.evicted(run->client, to_abi(reason), kFramesPerRun);

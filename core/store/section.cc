@@ -43,7 +43,9 @@ Section::Place Section::place_in(Run &run, const Request &request) {
   run.pins.pin_locked();
   counts.entries++;
   counts.entries_raw += request.format.is_raw();
+  counts.entries_stored_raw += request.format.is_raw() && !request.moved;
   counts.bytes_stored += request.format.bytes();
+  counts.checksum_bytes += request.format.checksum_bytes();
   if (request.moved) return {&run, slot};
   Bins &bins = bins_of(run);
   if (run.tail < kUnitsPerRun) bins.free_from.store_relaxed(reinterpret_cast<uptr>(run.address(run.tail)));
@@ -78,6 +80,7 @@ void Section::release(Run &run, u32 slot) {
   counts.entries--;
   counts.entries_raw -= format.is_raw();
   counts.bytes_stored -= format.bytes();
+  counts.checksum_bytes -= format.checksum_bytes();
   run.remove(slot);
   run.left_over = false;
   bins_of(run).stuck = false;

@@ -46,7 +46,9 @@ class alignas(64) Section {
     u64 runs = 0;
     u64 entries = 0;
     u64 entries_raw = 0;
+    u64 entries_stored_raw = 0;  // ever
     u64 bytes_stored = 0;
+    u64 checksum_bytes = 0;
     u64 packings = 0;
     u64 entries_moved = 0;
     u64 refused_unseen = 0;

@@ -32,13 +32,15 @@ const Filling kFillings[] = {
     {"text_in_small_files", CONTENT_TEXT, 8, false},
 };
 
+constexpr unsigned int kMemoryFrames = 65536;  // 256 MiB
+
 class MetadataTest : public testing::TestWithParam<Filling> {};
 
 TEST_P(MetadataTest, BytesOfAPage) {
   const Filling &filling = GetParam();
   scenario_env env = {};
   injector_reset();
-  ASSERT_TRUE(engine_start(&env, nullptr, 8192));
+  ASSERT_TRUE(engine_start(&env, nullptr, kMemoryFrames));
   env.page = static_cast<unsigned char *>(platform_allocate(TMEM_PAGE_BYTES));
   const int pool = new_pool(&env, TMEM_POOL_PERSISTENT);
   unsigned int pages = 0;
@@ -62,7 +64,7 @@ TEST_P(MetadataTest, BytesOfAPage) {
   const double tables = each(stats.table_bytes);
   const double runs = each(usage.metadata_bytes);
   const double directory = each(usage.directory_bytes);
-  const double checksums = each(usage.entries * 4);
+  const double checksums = each(usage.checksum_bytes);
   const double all = leaves + objects + tables + runs + directory + checksums;
   std::printf("| %-19s | %5.0f | %4.1f | %4.1f | %4.1f | %4.1f | %4.1f | %4.1f | %4.1f | %5.3f |\n", filling.name,
               usage.entries ? static_cast<double>(usage.bytes_stored) / static_cast<double>(usage.entries) : 0.0,

@@ -88,8 +88,8 @@ static void print_stage(struct density *density, const char *stage, unsigned int
 	bench_print("density %s tmem %u %llu %llu %ld\n", stage, density->count - from, bytes, stats.usage.frames, tmem_slab);
 	bench_print("density %s zsmalloc %u %llu %lu %ld\n", stage, density->count - from, bytes,
 		    zs_get_total_pages(density->zs_pool), zs_slab);
-	bench_print("metadata %s %llu %llu %llu %llu %llu\n", stage, stats.usage.entries, stats.index_bytes,
-		    stats.usage.metadata_bytes, stats.usage.directory_bytes, stats.table_bytes);
+	bench_print("metadata %s %llu %llu %llu %llu %llu %llu\n", stage, stats.usage.entries, stats.index_bytes,
+		    stats.usage.metadata_bytes, stats.usage.directory_bytes, stats.usage.checksum_bytes, stats.table_bytes);
 }
 
 /* The slab pages of zswap with the same pages in it. */

@@ -540,6 +540,7 @@ SCENARIO(flush_range_of_any_width)
 			tmem_host_stats(env->host, &after);
 			EXPECT_EQUAL(env, after.bad_arguments - before.bad_arguments, persistent ? 2 : 0);
 			EXPECT_EQUAL(env, after.pages.flushes - before.pages.flushes, persistent ? 0 : 2);
+			EXPECT_EQUAL(env, after.pages.flushes_widened, before.pages.flushes_widened + !persistent);
 			if (persistent) {
 				EXPECT_EQUAL(env, get_data(env, pool, 1, 0, CONTENT_PATTERN, 1), TMEM_OK);
 				EXPECT_EQUAL(env, get_data(env, pool, 1, far, CONTENT_PATTERN, 2), TMEM_OK);
@@ -555,6 +556,9 @@ SCENARIO(flush_range_of_any_width)
 			EXPECT_EQUAL(env, get_data(env, pool, 1, far, CONTENT_PATTERN, 2), TMEM_NOT_FOUND);
 			EXPECT_EQUAL(env, flush(env->client, pool, &oid, 0, ~0ULL), TMEM_NOT_FOUND);
 			ENGINE_CHECK(env);
+			/* That was asked for, not wider than that. */
+			tmem_host_stats(env->host, &before);
+			EXPECT_EQUAL(env, before.pages.flushes_widened, after.pages.flushes_widened);
 			EXPECT_EQUAL(env, get_data(env, pool, 2, far, CONTENT_PATTERN, 3), TMEM_OK);
 			flush_object(env, pool, 2);
 		}
@@ -563,26 +567,36 @@ SCENARIO(flush_range_of_any_width)
 	engine_stop(env);
 }
 
-/* Thousands of leaves of one object go, and the object can be used at once. */
+/* Hundreds of leaves of one object go, others run in between if that is asked for, and the object can be used at once. */
 SCENARIO(flush_object_of_a_huge_object)
 {
-	enum { pages = 3000 };
+	enum { pages = 3000, leaves = pages * 16 / 256 };
+	const struct tmem_oid oid = oid_of(1);
 	struct tmem_stats stats;
-	unsigned int i;
+	unsigned int i, slowly;
+	long long breaths;
 	int pool;
 
 	if (!engine_start(env, NULL, 0))
 		return;
 	pool = new_pool(env, TMEM_POOL_PERSISTENT);
-	for (i = 0; i < pages; i++)
-		EXPECT_EQUAL(env, put_data(env, pool, 1, i * 16ULL, CONTENT_SAME_FILLED, i), TMEM_OK);
-	for (i = 0; i < 100; i++)
-		EXPECT_EQUAL(env, put_data(env, pool, 1, i * 16ULL + 1, CONTENT_PATTERN, i), TMEM_OK);
-	EXPECT_EQUAL(env, flush_object(env, pool, 1), TMEM_OK);
-	EXPECT_EQUAL(env, tmem_pool_stats(env->client, pool, &stats), TMEM_OK);
-	EXPECT_EQUAL(env, stats.pages, 0);
-	EXPECT_EQUAL(env, stats.objects, 0);
-	EXPECT_EQUAL(env, stats.pages_flushed, pages + 100);
+	for (slowly = 0; slowly < 2; slowly++) {
+		for (i = 0; i < pages; i++)
+			EXPECT_EQUAL(env, put_data(env, pool, 1, i * 16ULL, CONTENT_SAME_FILLED, i), TMEM_OK);
+		for (i = 0; i < 100; i++)
+			EXPECT_EQUAL(env, put_data(env, pool, 1, i * 16ULL + 1, CONTENT_PATTERN, i), TMEM_OK);
+		breaths = injector.breaths;
+		EXPECT_EQUAL(env, slowly ? tmem_flush_object_slowly(env->client, pool, &oid) :
+					   tmem_flush_object(env->client, pool, &oid), TMEM_OK);
+		EXPECT(env, slowly ? injector.breaths - breaths >= leaves : injector.breaths == breaths);
+		EXPECT_EQUAL(env, tmem_pool_stats(env->client, pool, &stats), TMEM_OK);
+		EXPECT_EQUAL(env, stats.pages, 0);
+		EXPECT_EQUAL(env, stats.objects, 0);
+		EXPECT_EQUAL(env, stats.pages_flushed, (slowly + 1) * (pages + 100));
+		EXPECT_EQUAL(env, stats.object_flushes_found, slowly + 1);
+	}
+	EXPECT_EQUAL(env, tmem_flush_object_slowly(env->client, pool, &oid), TMEM_NOT_FOUND);
+	EXPECT_EQUAL(env, tmem_flush_object_slowly(env->client, pool, NULL), TMEM_BAD_ARGUMENT);
 	EXPECT_EQUAL(env, put_data(env, pool, 1, 5, CONTENT_TEXT, 1), TMEM_OK);
 	EXPECT_EQUAL(env, get_data(env, pool, 1, 5, CONTENT_TEXT, 1), TMEM_OK);
 	engine_stop(env);

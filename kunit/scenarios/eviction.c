@@ -273,10 +273,12 @@ SCENARIO(weights_share_the_budget)
 	enum { clients = 3, rounds = 2000 };
 	static const unsigned int weights[clients] = { 100, 200, 500 };
 	struct tmem_client *client[clients];
-	unsigned long long pages[clients], all = 0;
+	unsigned long long pages[clients], all = 0, frames_evicted = 0;
 	struct tmem_oid oid = oid_of(1);
+	struct tmem_host_stats host_stats;
+	struct tmem_client_info info;
 	struct tmem_stats stats;
-	unsigned int i, c;
+	unsigned int i, c, cursor = 0;
 	int pool[clients];
 
 	if (!engine_start(env, NULL, 3200))
@@ -296,6 +298,15 @@ SCENARIO(weights_share_the_budget)
 		pages[c] = stats.pages;
 		all += stats.pages;
 	}
+	EXPECT_EQUAL(env, tmem_next_client(env->host, &cursor, &info), TMEM_OK);
+	for (c = 0; c < clients; c++) {
+		EXPECT_EQUAL(env, tmem_next_client(env->host, &cursor, &info), TMEM_OK);
+		EXPECT_EQUAL(env, info.usage.weight, weights[c]);
+		EXPECT_EQUAL(env, info.usage.pages_evicted, rounds - pages[c]);
+		frames_evicted += info.usage.frames_evicted;
+	}
+	tmem_host_stats(env->host, &host_stats);
+	EXPECT_EQUAL(env, frames_evicted, host_stats.usage.frames_evicted);
 	/* Shares of 1/8, 2/8 and 5/8, give or take a few runs. */
 	EXPECT(env, all >= 640);
 	EXPECT(env, pages[0] * 8 >= all * 7 / 10 && pages[0] * 8 <= all * 13 / 10);

@@ -230,6 +230,7 @@ SCENARIO(ephemeral_put_recycles_when_memory_is_out)
 /* The reclaim reserves come last, and only for what gives back more memory than it takes. */
 SCENARIO(reserves_are_for_persistent_pages)
 {
+	struct tmem_host_stats stats;
 	int ephemeral, persistent;
 	unsigned int i;
 
@@ -249,6 +250,8 @@ SCENARIO(reserves_are_for_persistent_pages)
 	EXPECT_EQUAL(env, put_data(env, persistent, 1, 1, CONTENT_HALF, 1), TMEM_OK);
 	EXPECT(env, injector.reserves_used > 0);
 	injector.fail_ordinary = 0;
+	tmem_host_stats(env->host, &stats);
+	EXPECT_EQUAL(env, stats.usage.frames_from_reserves, 8);
 	EXPECT_EQUAL(env, get_data(env, persistent, 1, 1, CONTENT_HALF, 1), TMEM_OK);
 	EXPECT_EQUAL(env, get_data(env, persistent, 1, 0, CONTENT_RANDOM, 1), TMEM_NOT_FOUND);
 
@@ -260,5 +263,7 @@ SCENARIO(reserves_are_for_persistent_pages)
 		EXPECT_EQUAL(env, put_data(env, persistent, 1, i, CONTENT_HALF, i), TMEM_OK);
 	EXPECT(env, injector.live_objects[TMEM_KIND_RUN] <= 16);
 	injector.fail_ordinary = 0;
+	tmem_host_stats(env->host, &stats);
+	EXPECT_EQUAL(env, stats.usage.frames_from_reserves, 8);
 	engine_stop(env);
 }

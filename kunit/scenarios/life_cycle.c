@@ -604,6 +604,58 @@ SCENARIO(pools_can_be_listed)
 	engine_stop(env);
 }
 
+/* Each with what it holds and has lost; who gets the number of one that is gone begins anew. */
+SCENARIO(clients_can_be_listed)
+{
+	enum { limit = 40, round = 200 };
+	struct tmem_client *other;
+	struct tmem_client_info info;
+	struct tmem_host_stats stats;
+	struct tmem_oid oid = oid_of(1);
+	unsigned int cursor = 0, i, times, number = TMEM_CLIENTS_MAX;
+	unsigned long long evicted = 0;
+	int pool;
+
+	if (!engine_start(env, NULL, 0))
+		return;
+	EXPECT_EQUAL(env, tmem_next_client(env->host, NULL, &info), TMEM_BAD_ARGUMENT);
+	EXPECT_EQUAL(env, tmem_next_client(env->host, &cursor, NULL), TMEM_BAD_ARGUMENT);
+	for (times = 1; times <= 2; times++) {
+		EXPECT_EQUAL(env, tmem_client_create(env->host, "a name that is far too long", 7, limit, &other),
+			     TMEM_OK);
+		pool = tmem_new_pool(other, 0, NULL);
+		for (i = 0; i < times * round; i++) {
+			content_fill(env->page, CONTENT_HALF, i);
+			EXPECT_EQUAL(env, tmem_put(other, pool, &oid, i, env->page), TMEM_OK);
+		}
+		cursor = 0;
+		EXPECT_EQUAL(env, tmem_next_client(env->host, &cursor, &info), TMEM_OK);
+		EXPECT(env, name_is(info.name, "scenario"));
+		EXPECT_EQUAL(env, info.usage.weight, TMEM_WEIGHT_DEFAULT);
+		EXPECT(env, info.usage.limit_frames == TMEM_NO_LIMIT);
+		EXPECT_EQUAL(env, info.usage.frames, 0);
+		EXPECT_EQUAL(env, info.usage.frames_evicted, 0);
+		EXPECT_EQUAL(env, tmem_next_client(env->host, &cursor, &info), TMEM_OK);
+		EXPECT(env, name_is(info.name, "a name that is "));
+		EXPECT(env, number == TMEM_CLIENTS_MAX || number == info.number);
+		number = info.number;
+		EXPECT_EQUAL(env, info.usage.weight, 7);
+		EXPECT_EQUAL(env, info.usage.limit_frames, limit);
+		tmem_host_stats(env->host, &stats);
+		EXPECT_EQUAL(env, stats.clients, 2);
+		EXPECT_EQUAL(env, info.usage.frames, stats.usage.frames);
+		EXPECT_EQUAL(env, info.usage.frames_ephemeral, stats.usage.frames);
+		EXPECT_EQUAL(env, info.usage.pages_evicted, stats.pages.pages_evicted - evicted);
+		EXPECT_EQUAL(env, info.usage.pages_evicted, times * round - stats.pages.pages);
+		EXPECT(env, info.usage.frames_evicted * 2 >= info.usage.pages_evicted);
+		EXPECT(env, info.usage.frames_evicted <= info.usage.pages_evicted);
+		evicted = stats.pages.pages_evicted;
+		EXPECT_EQUAL(env, tmem_next_client(env->host, &cursor, &info), TMEM_NOT_FOUND);
+		tmem_client_destroy(other);
+	}
+	engine_stop(env);
+}
+
 /* Engines know nothing of each other. */
 SCENARIO(many_hosts_at_once)
 {

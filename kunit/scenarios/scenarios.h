@@ -138,6 +138,7 @@ extern "C" {
 	X(destroy_waits_for_a_put)                                                                 \
 	X(eviction_meets_destroy)                                                                  \
 	X(pools_can_be_listed)                                                                     \
+	X(clients_can_be_listed)                                                                   \
 	X(many_hosts_at_once)
 
 #define SCENARIOS_CONCURRENT(X)                                                                    \

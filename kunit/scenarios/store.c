@@ -46,6 +46,8 @@ SCENARIO(every_size_comes_back)
 SCENARIO(usage_adds_up)
 {
 	struct tmem_host_stats empty, full, after;
+	unsigned long long leaf_bytes = 0;
+	struct tmem_client *other;
 	unsigned int i;
 	int pool, ephemeral;
 
@@ -64,6 +66,8 @@ SCENARIO(usage_adds_up)
 	tmem_host_stats(env->host, &full);
 	EXPECT_EQUAL(env, full.usage.entries, 300);
 	EXPECT_EQUAL(env, full.usage.entries_raw, 100);
+	EXPECT_EQUAL(env, full.usage.entries_stored_raw, 100);
+	EXPECT_EQUAL(env, full.usage.checksum_bytes, 300 * 4);
 	EXPECT(env, full.usage.bytes_stored >= 100ULL * TMEM_PAGE_BYTES);
 	EXPECT(env, full.usage.bytes_stored < 200ULL * TMEM_PAGE_BYTES);
 	EXPECT(env, full.usage.frames * TMEM_PAGE_BYTES >= full.usage.bytes_stored);
@@ -73,7 +77,20 @@ SCENARIO(usage_adds_up)
 	EXPECT(env, full.usage.metadata_bytes > 0);
 	EXPECT_EQUAL(env, tmem_shrinkable(env->host), full.usage.frames_ephemeral);
 	EXPECT_EQUAL(env, full.pages.objects, 200);
-	EXPECT(env, full.index_bytes > empty.index_bytes);
+	EXPECT_EQUAL(env, full.index_bytes, full.leaf_bytes + full.object_bytes);
+	EXPECT_EQUAL(env, full.object_bytes, 200 * tmem_kind_bytes(TMEM_KIND_OBJECT));
+	for (i = 0; i < TMEM_LEAF_CLASSES; i++)
+		leaf_bytes += injector.live_objects[TMEM_KIND_LEAF + i] * tmem_kind_bytes(TMEM_KIND_LEAF + i);
+	EXPECT_EQUAL(env, full.leaf_bytes, leaf_bytes);
+	/* Whatever is there for good, to the byte. */
+	EXPECT(env, full.usage.store_bytes > 0);
+	EXPECT_EQUAL(env, empty.table_bytes, full.table_bytes);
+	EXPECT_EQUAL(env, full.table_bytes, injector.live_table_bytes);
+	EXPECT_EQUAL(env, tmem_client_create(env->host, "other", 1, TMEM_NO_LIMIT, &other), TMEM_OK);
+	tmem_host_stats(env->host, &after);
+	EXPECT(env, after.table_bytes > full.table_bytes);
+	EXPECT_EQUAL(env, after.table_bytes, injector.live_table_bytes);
+	tmem_client_destroy(other);
 
 	for (i = 0; i < 100; i++) {
 		EXPECT_EQUAL(env, flush_object(env, pool, i), TMEM_OK);
@@ -82,6 +99,8 @@ SCENARIO(usage_adds_up)
 	tmem_host_stats(env->host, &after);
 	EXPECT_EQUAL(env, after.usage.entries, 0);
 	EXPECT_EQUAL(env, after.usage.entries_raw, 0);
+	EXPECT_EQUAL(env, after.usage.entries_stored_raw, 100);
+	EXPECT_EQUAL(env, after.usage.checksum_bytes, 0);
 	EXPECT_EQUAL(env, after.usage.bytes_stored, 0);
 	EXPECT_EQUAL(env, after.usage.frames, injector.live_frames);
 	EXPECT(env, after.usage.frames <= 16);
@@ -106,6 +125,7 @@ SCENARIO(incompressible_pages)
 	}
 	tmem_host_stats(env->host, &stats);
 	EXPECT_EQUAL(env, stats.usage.entries_raw, 30);
+	EXPECT_EQUAL(env, stats.usage.entries_stored_raw, 30);
 	EXPECT_EQUAL(env, stats.usage.bytes_stored, 30 * TMEM_PAGE_BYTES);
 	/* A compressor that fails is a page that does not compress. */
 	injector.compress_fails = 1;
@@ -115,6 +135,17 @@ SCENARIO(incompressible_pages)
 	EXPECT_EQUAL(env, get_data(env, persistent, 1, 40, CONTENT_TEXT, 40), TMEM_OK);
 	for (i = 0; i < 30; i++)
 		EXPECT_EQUAL(env, get_data(env, persistent, 1, i, CONTENT_RANDOM, i), TMEM_OK);
+	/* Whether it is stored raw was decided once: moving it is no new decision. */
+	for (i = 0; i < 210; i++)
+		EXPECT_EQUAL(env, put_data(env, persistent, 2, i, CONTENT_RANDOM, i), TMEM_OK);
+	for (i = 0; i < 210; i++)
+		if (i % 3)
+			EXPECT_EQUAL(env, flush_page(env, persistent, 2, i), TMEM_OK);
+	tmem_compact(env->host, ~0ULL);
+	tmem_host_stats(env->host, &stats);
+	EXPECT(env, stats.usage.entries_moved > 0);
+	EXPECT_EQUAL(env, stats.usage.entries_raw, 31 + 70);
+	EXPECT_EQUAL(env, stats.usage.entries_stored_raw, 31 + 210);
 	engine_stop(env);
 }
 
@@ -154,6 +185,7 @@ SCENARIO(admission_thresholds)
 SCENARIO(checksum_may_be_switched)
 {
 	unsigned int put_with, get_with, kind;
+	struct tmem_host_stats stats;
 	int pool;
 
 	if (!engine_start(env, NULL, 0))
@@ -166,6 +198,10 @@ SCENARIO(checksum_may_be_switched)
 				EXPECT_EQUAL(env, put_data(env, pool, 1, kind, kind, 3), TMEM_OK);
 				tmem_tunable_set(env->host, TMEM_TUNABLE_CHECKSUM, get_with);
 				EXPECT_EQUAL(env, get_data(env, pool, 1, kind, kind, 3), TMEM_OK);
+				tmem_host_stats(env->host, &stats);
+				if (kind == CONTENT_KINDS - 1)
+					EXPECT_EQUAL(env, stats.usage.checksum_bytes,
+						     put_with ? stats.usage.entries * 4 : 0);
 			}
 	/* On both times, a wrong checksum is seen even if the page decodes. */
 	tmem_tunable_set(env->host, TMEM_TUNABLE_CHECKSUM, 1);

@@ -178,6 +178,20 @@ static void test_pam_usage(void *context, struct tmem_usage *usage)
 	usage->bytes_stored = usage->entries * TMEM_PAGE_BYTES;
 }
 
+static void test_pam_client_usage(void *context, unsigned int client,
+				  struct tmem_client_usage *usage)
+{
+	struct test_pam *pam = context;
+
+	memset(usage, 0, sizeof(*usage));
+	if (client >= TMEM_CLIENTS_MAX) {
+		add_shared(&pam->misuses, 1);
+		return;
+	}
+	usage->weight = pam->weight[client];
+	usage->limit_frames = pam->client_limit[client];
+}
+
 static const struct tmem_pam_ops ops = {
 	.abi_size = sizeof(struct tmem_pam_ops),
 	.start = test_pam_start,
@@ -192,6 +206,7 @@ static const struct tmem_pam_ops ops = {
 	.set_limit = test_pam_set_limit,
 	.set_client = test_pam_set_client,
 	.usage = test_pam_usage,
+	.client_usage = test_pam_client_usage,
 };
 
 const struct tmem_pam_ops *test_pam_ops(void)
