@@ -25,7 +25,7 @@
  * beside others on the same pages, added to a get while it was computed before
  * decoding: xxh64 7.1 %, the crc32 instruction 6.6 % (three streams 3.9 %),
  * multiply-and-fold 3.2 %, this 2.6 %. After decoding, as it is now, this adds
- * 1.2 to 2.0 % (Documentation/benchmarks.md): 45 ns for 1550 bytes, of which 35
+ * 1.8 % (Documentation/benchmarks.md): 45 ns for 1550 bytes, of which 35
  * are a rotation for each word. Eight lanes are no faster.
  */
 #include <linux/bitops.h>
