@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// What is kept, who may hold how many page frames, and who must give some back:
-// the one place where that is decided.
+// What is kept, who may hold how many page frames, and who must give some back.
+// (What else decides what is kept: the table in Documentation/store.md.)
 //
 // One budget covers both kinds of pages. Each client has an account with a
 // weight and a limit. Persistent frames stay until their owner frees them;
