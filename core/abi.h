@@ -175,7 +175,7 @@ struct tmem_host_ops {
 	void *(*frame_alloc)(unsigned int flags);
 	void (*frame_free)(void *frame);
 
-	/* A zeroed table of @bytes, or NULL. Process context, may sleep. */
+	/* A zeroed table of @bytes, aligned to 64, or NULL. Process context, may sleep. */
 	void *(*table_alloc)(unsigned long bytes);
 	void (*table_free)(void *table, unsigned long bytes);
 

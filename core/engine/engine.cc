@@ -128,12 +128,24 @@ Result<Client *> Engine::create_client(const char *name, u32 weight, u64 limit_f
   return client;
 }
 
+// The PAM may take its time; whoever comes second, and whoever is overtaken by him, leave what was said last.
 void Engine::configure(u32 client, u32 weight, u64 limit_frames) {
-  const u32 bit = 1u << client;
-  u32 limited = limited_clients_.load_relaxed();
-  while (!limited_clients_.compare_exchange(limited, limit_frames == TMEM_NO_LIMIT ? limited & ~bit : limited | bit)) {
+  Share share = {weight, limit_frames};
+  {
+    Guard guard(control_lock_);
+    share.version = shares_[client].version + 1;
+    shares_[client] = share;
   }
-  pam_ops_->set_client(pam_, client, weight, limit_frames);
+  for (;;) {
+    pam_ops_->set_client(pam_, client, share.weight, share.limit_frames);
+    Guard guard(control_lock_);
+    if (shares_[client].version == share.version) {
+      const u32 bit = 1u << client, limited = limited_clients_.load_relaxed();
+      limited_clients_.store_relaxed(share.limit_frames == TMEM_NO_LIMIT ? limited & ~bit : limited | bit);
+      return;
+    }
+    share = shares_[client];
+  }
 }
 
 Outcome Engine::configure_client(Client &client, u32 weight, u64 limit_frames) {

@@ -96,6 +96,12 @@ class Engine {
   u64 flush_range_counted(Pool &pool, const Oid &oid, Index first, Index last, Breathe breathe);
   void free_words(const TakenPages &taken, Pool &pool);
   u64 free_leaf_with_words(Leaf *leaf, Pool &pool);
+  // What a client may have, as its owner said last.
+  struct Share {
+    u32 weight = TMEM_WEIGHT_DEFAULT;
+    u64 limit_frames = TMEM_NO_LIMIT;
+    u64 version = 0;
+  };
   void configure(u32 client, u32 weight, u64 limit_frames);
   // So many same-filled pages in a pool of a client with a limit are charged to nobody; the others keep to the limit.
   static constexpr u64 kUncharged = 64;
@@ -121,6 +127,7 @@ class Engine {
 
   Lock<Rank::kControl> control_lock_;
   Client *clients_[TMEM_CLIENTS_MAX] TMEM_GUARDED_BY(control_lock_) = {};
+  Share shares_[TMEM_CLIENTS_MAX] TMEM_GUARDED_BY(control_lock_);
   // Pools whose pages are accounted to each number, until the last page is freed: a shared pool may outlive who made it.
   u32 accounted_pools_[TMEM_CLIENTS_MAX] TMEM_GUARDED_BY(control_lock_) = {};
   Pool *idle_pools_ TMEM_GUARDED_BY(control_lock_) = nullptr;

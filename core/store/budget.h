@@ -118,12 +118,15 @@ class Budget {
   }
   // kDone, or what pages of this client and kind are to be refused for.
   Outcome refusal(u32 client, bool persistent, u64 hole_bytes) {
+    const Account &account = accounts[client];
     Refusal &refusal = accounts[client].refusals[persistent];
     const u64 bytes = room(client, hole_bytes);
     // Ephemeral pages go before any other is refused.
-    const bool evictable = (refusal.reason == Outcome::kRefusedLimit ? accounts[client].ephemeral_frames
-                                                                     : ephemeral_frames()) != 0;
-    if (evictable || bytes >= refusal.bytes_wanted) refusal = {};
+    const bool evictable =
+        account.ephemeral_frames != 0 || (refusal.reason != Outcome::kRefusedLimit && ephemeral_frames() != 0);
+    // Holes in which one page had no room may be none for the next; what is for a block is for any.
+    const bool blocks = room(client, 0) >= max(room_wanted(client, 0), kFrames * kPageBytes);
+    if (evictable || blocks || bytes >= refusal.bytes_wanted) refusal = {};
     // There may be less room than before, and never again so much.
     refusal.bytes_wanted = min(refusal.bytes_wanted, room_wanted(client, bytes));
     return refusal.reason;
@@ -172,10 +175,11 @@ class Budget {
   static constexpr u64 kRoomPart = 64;
   static constexpr u32 kTurns = 16;
 
-  // What this client could have without evicting anything: its holes, and what nobody has.
+  // What this client could have: its holes, and what nobody has or what may be evicted, up to its limit.
   u64 room(u32 client, u64 hole_bytes) const {
     const Account &account = accounts[client];
-    return hole_bytes + min(limit - min(limit, frames), account.limit - min(account.limit, account.frames)) * kPageBytes;
+    const u64 of_all = limit - min(limit, frames) + ephemeral_frames();
+    return hole_bytes + min(of_all, account.limit - min(account.limit, account.frames)) * kPageBytes;
   }
   u64 room_wanted(u32 client, u64 bytes) const {
     return bytes + min(limit, accounts[client].limit) * kPageBytes / kRoomPart;

@@ -254,7 +254,7 @@ void CompressedStore::usage(tmem_usage &usage) {
   Section::Counts sum;
   for (Section *section = sections(); section != end_of_sections(); ++section) {
     Guard guard(section->lock);
-    const Section::Counts &counts = section->counts;
+    const Section::Counts counts = section->counts;
     sum.runs += counts.runs;
     sum.entries += counts.entries;
     sum.entries_raw += counts.entries_raw;

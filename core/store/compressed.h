@@ -100,7 +100,9 @@ class CompressedStore {
   // The same when no run of the section has room: in one of new frames, or an emptied one, or where room came meanwhile.
   Result<Place> reserve_with_run(Section &section, const Request &request);
   Place settle(Section &section, Run &run, const Request &request);
-  Maybe<Place> place_or_ask_for_room(const Request &request);
+  Maybe<Place> place_elsewhere(const Section &section, const Request &request);
+  // *@asked: a compaction was asked to give its room back.
+  Maybe<Place> place_or_ask_for_room(const Request &request, bool *asked);
   Outcome read(const Run &run, u32 slot, void *bounce, void *page);
 
   // A run for this client, charged to it: new frames, or an emptied run's.

@@ -81,12 +81,26 @@ CompressedStore::Place CompressedStore::settle(Section &section, Run &run, const
   return section.place_in(run, request);
 }
 
+// Who holds little has it in few sections, and what is in the others must not go for want of a look at them.
+Maybe<CompressedStore::Place> CompressedStore::place_elsewhere(const Section &section, const Request &request) {
+  {
+    Guard guard(budget_lock_);
+    if (budget_.accounts[request.client].frames > 2 * (section_mask_ + 1) * kFramesPerRun) return {};
+  }
+  for (Section *other = sections(); other != end_of_sections(); ++other) {
+    if (other == &section) continue;
+    Guard guard(other->lock);
+    if (const Maybe<Place> place = other->place(request)) return place;
+  }
+  return {};
+}
+
 // What was tried may have made room, or somebody else has, in any section.
-Maybe<CompressedStore::Place> CompressedStore::place_or_ask_for_room(const Request &request) {
+Maybe<CompressedStore::Place> CompressedStore::place_or_ask_for_room(const Request &request, bool *asked) {
   for (Section *section = sections(); section != end_of_sections(); ++section) {
     Guard guard(section->lock);
     if (const Maybe<Place> place = section->place(request)) return place;
-    section->ask_for_room(request.client, request.persistent);
+    *asked |= section->ask_for_room(request.client, request.persistent);
   }
   return {};
 }
@@ -98,16 +112,19 @@ Result<CompressedStore::Place> CompressedStore::reserve_with_run(Section &sectio
     if (fresh.ok()) return settle(section, *fresh.value(), request);
     // No room, or no memory: the oldest ephemeral run pays; if there is none, holes do.
     verdict = fresh.outcome();
+    if (attempt == 0)
+      if (const Maybe<Place> place = place_elsewhere(section, request)) return *place;
     bool nothing_left = false;
     Run *run = evict_run(verdict, request.client, &nothing_left);
     if (nothing_left) {
       NotCompacted why_not;
       run = compact_run(request.client, request.persistent, &why_not);
-      nothing_left = !run && why_not == NotCompacted::kNone && !may_come_back(verdict, request.client);
+      nothing_left = !run && why_not == NotCompacted::kNone;
     }
     if (run && (run = recharge(run, request.client))) return settle(section, *run, request);
-    if (const Maybe<Place> place = place_or_ask_for_room(request)) return *place;
-    if (nothing_left) break;
+    bool asked = false;
+    if (const Maybe<Place> place = place_or_ask_for_room(request, &asked)) return *place;
+    if (nothing_left && !asked && !may_come_back(verdict, request.client)) break;
   }
   // The reclaim reserves come last, and only for what gives back more than it takes.
   if (verdict == Outcome::kNoMemory && request.persistent && !request.format.is_raw()) {

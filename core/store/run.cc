@@ -52,6 +52,7 @@ void Run::remove(u32 slot) {
 void Run::reset() {
   TMEM_ASSERT(empty() && !pins.any());
   on_its_way = left_over = false;
+  read.store_relaxed(false);
 }
 
 // Most often about twenty entries, at most 256: Shell's sort by place, with

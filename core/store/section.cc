@@ -50,8 +50,9 @@ Section::Place Section::place_in(Run &run, const Request &request) {
   Bins &bins = bins_of(run);
   if (run.tail < kUnitsPerRun) bins.free_from.store_relaxed(reinterpret_cast<uptr>(run.address(run.tail)));
   if (run.persistent) return {&run, slot};
-  const bool touch = bins.filled_last != &run || run.entries % kPagesPerTouch == 0;
+  const bool touch = bins.filled_last != &run || ++bins.put_since >= kPagesPerTouch;
   bins.filled_last = &run;
+  if (touch) bins.put_since = 0;
   return {&run, slot, touch};
 }
 

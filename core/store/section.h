@@ -83,11 +83,13 @@ class alignas(64) Section {
   // The emptiest run, if the holes of the others take what it has and nobody copies into it; not the one
   // that is being filled with ephemeral pages, which would then make them old.
   Run *sparse(u32 client, bool persistent) TMEM_REQUIRES(lock);
-  // While runs are compacted they take no page: a put that finds no room wants them back, and that ends it.
+  // While runs are compacted they take no page: a put that finds no room wants them back, and that ends it. ask_for_room says
+  // whether any are.
   void begin_compaction(u32 client, bool persistent) TMEM_REQUIRES(lock) { bins_[client][persistent].compacting++; }
-  void ask_for_room(u32 client, bool persistent) TMEM_REQUIRES(lock) {
+  bool ask_for_room(u32 client, bool persistent) TMEM_REQUIRES(lock) {
     Bins &bins = bins_[client][persistent];
     bins.wanted = bins.compacting != 0;
+    return bins.wanted;
   }
   bool is_wanted(u32 client, bool persistent) const TMEM_REQUIRES(lock) { return bins_[client][persistent].wanted; }
   // True: one was wanted.
@@ -120,6 +122,7 @@ class alignas(64) Section {
     Atomic<u64> free_units;       // of all runs in the bins; written under the lock
     u64 runs = 0;
     Run *filled_last = nullptr;
+    u32 put_since = 0;  // pages, since a run was made young
     Atomic<uptr> free_from;
     bool stuck = false;  // compaction found no room, and no entry has gone since
     bool wanted = false;

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0
+// A store with a section for each CPU: what one CPU has must serve the others, and a
+// refusal must end when its reason does.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <semaphore>
+#include <thread>
+#include <vector>
+
+#include "../../kunit/scenarios/scenarios.h"
+#include "host_ops.h"
+#include "seeds.h"
+
+namespace {
+
+using tmem_test::kCpus;
+using tmem_test::lock_hook;
+using tmem_test::move_to_cpu;
+
+constexpr tmem_oid kOid = {{1, 0, 0}};
+
+class SectionTest : public testing::Test {
+ protected:
+  ~SectionTest() override { EXPECT_EQ(host_, nullptr) << "not stopped"; }
+
+  // Every CPU has a section, however small the machine (TMEM_DEBUG).
+  void start(unsigned long long memory_frames) {
+    ops_ = *tmem_test::host_ops();
+    ops_.memory_frames = memory_frames;
+    ASSERT_EQ(tmem_register_host_ops(&ops_, &host_), TMEM_OK);
+    ASSERT_EQ(tmem_register_pam_ops(host_, tmem_compressed_pam()), TMEM_OK);
+  }
+  void stop() {
+    lock_hook = nullptr;
+    move_to_cpu(0);
+    EXPECT_EQ(tmem_validate(host_), 0);
+    for (tmem_client *client : clients_) tmem_client_destroy(client);
+    clients_.clear();
+    EXPECT_EQ(tmem_unregister_host(host_), TMEM_OK);
+    host_ = nullptr;
+  }
+  tmem_client *new_client(unsigned long long limit = TMEM_NO_LIMIT) {
+    tmem_client *client = nullptr;
+    EXPECT_EQ(tmem_client_create(host_, "section", TMEM_WEIGHT_DEFAULT, limit, &client), TMEM_OK);
+    clients_.push_back(client);
+    return client;
+  }
+  // A page of a size that all such pages have, about 2700 bytes.
+  static int put(tmem_client *client, int pool, unsigned long long index) {
+    alignas(8) unsigned char page[TMEM_PAGE_BYTES];
+    content_fill_mixed(page, 317, index + 1);
+    return tmem_put(client, pool, &kOid, index, page);
+  }
+  static int put_of(tmem_client *client, int pool, unsigned long long index, unsigned int kind) {
+    alignas(8) unsigned char page[TMEM_PAGE_BYTES];
+    content_fill(page, kind, index + 1);
+    return tmem_put(client, pool, &kOid, index, page);
+  }
+  unsigned int stored_of(unsigned int count, tmem_client *client, int pool, unsigned long long first) {
+    unsigned int stored = 0;
+    for (unsigned int i = 0; i < count; ++i) stored += put(client, pool, first + i) == TMEM_OK;
+    return stored;
+  }
+  tmem_usage usage() {
+    struct tmem_host_stats stats;
+    tmem_host_stats(host_, &stats);
+    return stats.usage;
+  }
+
+  tmem_host_ops ops_;
+  tmem_host *host_ = nullptr;
+  std::vector<tmem_client *> clients_;
+};
+
+// A client at its limit was refused; it gives everything back, while others' ephemeral pages fill the budget.
+TEST_F(SectionTest, RefusalAtALimitEndsWhenTheLimitHasRoom) {
+  start(8192);
+  tmem_client *files_owner = new_client(), *limited = new_client(800);
+  const int files = tmem_new_pool(files_owner, 0, nullptr);
+  const int swap = tmem_new_pool(limited, TMEM_POOL_PERSISTENT, nullptr);
+  unsigned long long index = 0;
+  for (unsigned int refused = 0; refused < 30; ++index) refused += put(limited, swap, index) != TMEM_OK;
+  EXPECT_GT(usage().puts_refused_unseen, 0u);
+  EXPECT_EQ(stored_of(6000, files_owner, files, 0), 6000u);
+  for (unsigned long long i = 0; i < index; ++i) static_cast<void>(tmem_flush_page(limited, swap, &kOid, i));
+  EXPECT_EQ(stored_of(2000, files_owner, files, 6000), 2000u);
+  EXPECT_GT(usage().frames_ephemeral + 64, usage().frames_limit);
+  EXPECT_EQ(stored_of(500, limited, swap, index), 500u);
+  EXPECT_EQ(tmem_client_configure(limited, TMEM_WEIGHT_DEFAULT, TMEM_NO_LIMIT), TMEM_OK);
+  EXPECT_EQ(stored_of(1000, limited, swap, index + 500), 1000u);
+  stop();
+}
+
+// A put has found no room; before that is noted, another CPU flushes all there is. At each lock of the put in turn.
+TEST_F(SectionTest, RefusalNotedAfterAllWasFreedEnds) {
+  unsigned long long fits = 0;
+  bool under_way = true;
+  unsigned int refused = 0;
+  for (unsigned int at = 0; under_way; ++at) {
+    start(1024);
+    tmem_client *client = new_client();
+    const int pool = tmem_new_pool(client, TMEM_POOL_PERSISTENT, nullptr);
+    if (at == 0)
+      while (put(client, pool, fits) == TMEM_OK) ++fits;
+    else
+      ASSERT_EQ(stored_of(static_cast<unsigned int>(fits), client, pool, 0), fits);
+    unsigned int acquired = 0;
+    bool flushed = at == 0;
+    lock_hook = [&](unsigned int rank, bool acquire) {
+      if (!acquire || rank < TMEM_RANK_STORE || tmem_test::locks_held() || flushed || ++acquired != at) return;
+      flushed = true;
+      static_cast<void>(tmem_flush_object(client, pool, &kOid));
+    };
+    refused += put(client, pool, fits) != TMEM_OK;
+    lock_hook = nullptr;
+    under_way = flushed;
+    if (flushed && at) {
+      EXPECT_EQ(stored_of(100, client, pool, fits + 1), 100u) << "flushed at lock " << at;
+    }
+    stop();
+  }
+  EXPECT_GT(refused, 2u) << "nothing was noted";
+}
+
+// Between two looks of a put, room comes, and another CPU begins to compact the run in which it is: at each lock of the put in turn.
+TEST_F(SectionTest, RoomThatComesBackIsWaitedFor) {
+  constexpr unsigned int kSmall = 90, kGone = 60;
+  unsigned int met = 0;
+  // The budget is asked four times: by charging, what the client holds, whom to evict, whether to give up. After that the put has been refused.
+  for (unsigned int at = 1; at <= 4; ++at) {
+    start(5 * 16);
+    tmem_client *client = new_client();
+    const int pool = tmem_new_pool(client, TMEM_POOL_PERSISTENT, nullptr);
+    for (unsigned int i = 0; i < kSmall; ++i) ASSERT_EQ(put_of(client, pool, i, CONTENT_NEAR_SAME), TMEM_OK);
+    unsigned int large = 0;
+    while (put_of(client, pool, 1000 + large, CONTENT_RANDOM) == TMEM_OK) ++large;
+    std::binary_semaphore under_way(0), goes_on(0);
+    std::thread mover;
+    unsigned int released = 0;
+    bool moving = false;
+    lock_hook = [&](unsigned int rank, bool acquire) {
+      if (acquire || rank != TMEM_RANK_BUDGET) return;
+      if (++released == at + 8 && mover.joinable()) {
+        goes_on.release();
+        mover.join();
+      }
+      if (released != at) return;
+      mover = std::thread([&] {
+        move_to_cpu(0);
+        // All large ones of the first run go, and so many small ones that the other has room for the rest.
+        for (unsigned int i = 0; i + 7 < large; ++i) static_cast<void>(tmem_flush_page(client, pool, &kOid, 1000 + i));
+        for (unsigned int i = 0; i < kGone; ++i) static_cast<void>(tmem_flush_page(client, pool, &kOid, i));
+        lock_hook = [&](unsigned int its_rank, bool its_acquire) {
+          if (!its_acquire || its_rank != TMEM_RANK_LEAF_BUCKET || moving) return;
+          moving = true;
+          under_way.release();
+          goes_on.acquire();
+        };
+        static_cast<void>(tmem_compact(host_, ~0ULL));
+        lock_hook = nullptr;
+        if (!moving) under_way.release();
+      });
+      under_way.acquire();
+    };
+    EXPECT_EQ(put_of(client, pool, 5000, CONTENT_RANDOM), at < 4 ? TMEM_OK : TMEM_REFUSED_BUDGET) << "compaction after lock " << at;
+    lock_hook = nullptr;
+    if (mover.joinable()) {
+      goes_on.release();
+      mover.join();
+    }
+    met += moving;
+    EXPECT_EQ(put_of(client, pool, 5001, CONTENT_RANDOM), TMEM_OK) << "and the next one, after lock " << at;
+    stop();
+  }
+  EXPECT_GT(met, 0u);
+}
+
+// Few runs, many CPUs: what another CPU has just put does not go for want of a look at its holes.
+TEST_F(SectionTest, LittleMemoryServesAllCpus) {
+  start(16384);
+  for (const unsigned long long limit : {8, 16, 32, 64}) {
+    unsigned int kept[2] = {};
+    for (const unsigned int cpus : {1u, kCpus}) {
+      tmem_client *client = nullptr;
+      ASSERT_EQ(tmem_client_create(host_, "little", TMEM_WEIGHT_DEFAULT, limit, &client), TMEM_OK);
+      const int pool = tmem_new_pool(client, 0, nullptr);
+      for (unsigned int i = 0; i < 2000; ++i) {
+        move_to_cpu(i % cpus);
+        EXPECT_EQ(put(client, pool, i), TMEM_OK);
+      }
+      alignas(8) unsigned char page[TMEM_PAGE_BYTES];
+      for (unsigned int i = 0; i < 2000; ++i) kept[cpus != 1] += tmem_get(client, pool, &kOid, i, page) == TMEM_OK;
+      tmem_client_destroy(client);
+    }
+    EXPECT_GE(kept[1] * 10, kept[0] * 7) << "limit " << limit << ": " << kept[1] << " pages with many CPUs, " << kept[0] << " with one";
+  }
+  stop();
+}
+
+// What can be had by compaction, over all sections, is had, and then no more is promised: the shrinker asks again and again.
+TEST_F(SectionTest, CompactableEnds) {
+  unsigned long long compacted = 0;
+  for (unsigned int i = 0; i < tmem_test::seed_count(40); ++i) {
+    unsigned long long random = scenario_hash(tmem_test::first_seed() + i);
+    start(4096);
+    tmem_client *client = new_client();
+    const int pools[2] = {tmem_new_pool(client, 0, nullptr), tmem_new_pool(client, TMEM_POOL_PERSISTENT, nullptr)};
+    const unsigned int count = 20 + scenario_below(&random, 1500), kept_of_ten = 1 + scenario_below(&random, 9);
+    for (unsigned int k = 0; k < count; ++k) {
+      move_to_cpu(scenario_below(&random, kCpus));
+      static_cast<void>(put_of(client, pools[scenario_below(&random, 2)], k, content_kind_of(scenario_below(&random, 1000))));
+    }
+    for (unsigned int k = 0; k < count; ++k)
+      if (scenario_below(&random, 10) >= kept_of_ten)
+        for (const int pool : pools) static_cast<void>(tmem_flush_page(client, pool, &kOid, k));
+    unsigned int calls = 0;
+    while (const unsigned long long promised = tmem_compactable(host_)) {
+      compacted += tmem_compact(host_, promised);
+      ASSERT_LT(++calls, 200u) << promised << " page frames are promised for ever; seed " << tmem_test::first_seed() + i;
+    }
+    stop();
+  }
+  EXPECT_GT(compacted, 0u);
+}
+
+// Two set one client's limit at once: what the engine and the store believe is one of the two, and the same.
+TEST_F(SectionTest, LimitIsOneOfThoseThatWereSet) {
+  for (unsigned int at = 1; at < 5; ++at) {
+    start(4096);
+    tmem_client *client = new_client();
+    const int pool = tmem_new_pool(client, TMEM_POOL_PERSISTENT, nullptr);
+    unsigned int acquired = 0;
+    lock_hook = [&](unsigned int, bool acquire) {
+      if (!acquire || ++acquired != at) return;
+      std::thread([&] { EXPECT_EQ(tmem_client_configure(client, TMEM_WEIGHT_DEFAULT, TMEM_NO_LIMIT), TMEM_OK); }).join();
+    };
+    EXPECT_EQ(tmem_client_configure(client, TMEM_WEIGHT_DEFAULT, 0), TMEM_OK);
+    lock_hook = nullptr;
+    const bool limited = put(client, pool, 0) == TMEM_REFUSED_LIMIT;
+    for (unsigned int i = 0; i < 200; ++i)
+      EXPECT_EQ(put_of(client, pool, 1 + i, CONTENT_ZERO), limited && i >= 64 ? TMEM_REFUSED_LIMIT : TMEM_OK) << "at lock " << at;
+    struct tmem_host_stats stats;
+    tmem_host_stats(host_, &stats);
+    EXPECT_EQ(stats.pages.pages_same_filled, limited ? 64u : 200u) << "at lock " << at;
+    stop();
+  }
+}
+
+}  // namespace
