@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * client_main.c - tmem_client.ko: a client of the running host, beside the kernel's own.
+ * client_main.c - tmem_client.ko: clients of the running host, beside the kernel's own, for scripts/guest/check-clients.
  *
- * The least that another module does to keep pages in tmem, and what the test
- * of it needs (scripts/guest/check-clients). It makes two clients. One, called
+ * (kunit/example is the one to start from.) It makes two clients. One, called
  * "maker", has the weight and the limit of the module's parameters and makes a
  * shared pool of ephemeral pages; the other, "partner", joins it by its uuid.
  * Below /sys/kernel/debug/tmem_client:
  *
  *   put    write N: the maker puts N more pages, each under the next index
  *   held   what the partner finds of them: how many were put, how many are
- *          there, the first and the last of these, and how many were wrong
+ *          there, the last of these, how many of these would be gone if always
+ *          the oldest went, and how many were wrong
  *
  * Order of going: the clients here, then this module, then tmem.ko, which the
  * kernel does not let go before, as this module uses its symbols. forget=1
@@ -28,6 +28,7 @@
 #include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
+#include <linux/string.h>
 
 #include "glue/kernel_host.h"
 
@@ -85,6 +86,17 @@ static bool is_right(u64 index)
 	return true;
 }
 
+/* From a shared pool: it stays. One that cannot be read is not right either. */
+static bool is_there(u64 index)
+{
+	const int result = tmem_get(partner, pool_of_partner, &oid, index, page);
+
+	cond_resched();
+	if (result == TMEM_CORRUPT)
+		memset(page, 0, TMEM_PAGE_BYTES);
+	return result == TMEM_OK || result == TMEM_CORRUPT;
+}
+
 static int put_set(void *unused, u64 count)
 {
 	int result = TMEM_OK;
@@ -103,23 +115,20 @@ DEFINE_DEBUGFS_ATTRIBUTE(put_fops, NULL, put_set, "%llu\n");
 
 static int held_show(struct seq_file *file, void *unused)
 {
-	unsigned long long index, held = 0, oldest = 0, youngest = 0, wrong = 0;
+	unsigned long long index, held = 0, youngest = 0, wrong = 0, late = 0;
 
 	mutex_lock(&page_lock);
 	for (index = 0; index < pages_put; index++) {
-		/* From a shared pool: it stays. */
-		const int result = tmem_get(partner, pool_of_partner, &oid, index, page);
-
-		cond_resched();
-		if (result == TMEM_NOT_FOUND)
+		if (!is_there(index))
 			continue;
-		wrong += result != TMEM_OK || !is_right(index);
-		if (!held++)
-			oldest = index;
+		wrong += !is_right(index);
+		held++;
 		youngest = index;
 	}
-	seq_printf(file, "put %llu\nheld %llu\noldest %llu\nyoungest %llu\nwrong %llu\n", pages_put,
-		   held, oldest, youngest, wrong);
+	for (index = 0; index < pages_put - held; index++)
+		late += is_there(index);
+	seq_printf(file, "put %llu\nheld %llu\nyoungest %llu\nlate %llu\nwrong %llu\n", pages_put, held,
+		   youngest, late, wrong);
 	mutex_unlock(&page_lock);
 	return 0;
 }
@@ -172,5 +181,5 @@ static void __exit client_exit(void)
 }
 module_exit(client_exit);
 
-MODULE_DESCRIPTION("A client of tmem, beside the kernel's own");
+MODULE_DESCRIPTION("Clients of tmem, to test beside the kernel's own");
 MODULE_LICENSE("GPL");
