@@ -10,7 +10,7 @@
  * and then shares the kernel's own budget, by weights, and can join pools by
  * uuid. Destroying the client is the last thing that it does with tmem. By the
  * symbols that it uses it holds a reference to this module, which therefore
- * cannot go before it. kunit/client is such a module, to start from.
+ * cannot go before it. kunit/example is such a module, Documentation/abi.md has it all.
  */
 #ifndef TMEM_GLUE_KERNEL_HOST_H
 #define TMEM_GLUE_KERNEL_HOST_H

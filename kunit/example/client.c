@@ -13,14 +13,12 @@
 #include <linux/printk.h>
 #include <linux/slab.h>
 
-#include "core/abi.h"
-#include "glue/glue.h"	/* tmem_kernel_host_ops() */
+#include "glue/kernel_host.h"	/* tmem_kernel_host(), and core/abi.h */
 
 #define TABLES 3
 #define PAGES 200
 #define WORDS_PER_PAGE (TMEM_PAGE_BYTES / sizeof(u64))
 
-static struct tmem_host *host;
 static struct tmem_client *client;
 static int pool;
 
@@ -68,29 +66,23 @@ static unsigned int read_all(u64 *page)
 static void stop(void)
 {
 	/* Destroys its pools, and their pages. Nobody calls for them any more. */
-	if (client)
-		tmem_client_destroy(client);
-	tmem_unregister_host(host);
+	tmem_client_destroy(client);
 }
 
 static int __init start(void)
 {
-	int error = tmem_register_host_ops(tmem_kernel_host_ops(), &host);
+	struct tmem_host *host = tmem_kernel_host();
+	int error = -ENODEV;
 
+	/* In the kernel's own budget, with half of its weight, and at most 8 MiB of it. */
+	if (host)
+		error = tmem_client_create(host, "example", TMEM_WEIGHT_DEFAULT / 2, 2048, &client);
 	if (error)
 		return error;
-	error = tmem_tunable_set(host, TMEM_TUNABLE_MAX_POOL_PERCENT, 1);
-	if (!error)
-		error = tmem_register_pam_ops(host, tmem_compressed_pam());
-	if (!error)
-		error = tmem_client_create(host, "example", TMEM_WEIGHT_DEFAULT, TMEM_NO_LIMIT, &client);
-	if (!error) {
-		pool = tmem_new_pool(client, 0, NULL);
-		error = pool < 0 ? pool : 0;
-	}
-	if (error)
+	pool = tmem_new_pool(client, 0, NULL);
+	if (pool < 0)
 		stop();
-	return error;
+	return min(pool, 0);
 }
 
 static int __init example_init(void)
