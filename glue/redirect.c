@@ -12,6 +12,11 @@
  * here: scripts/check-btf compares them before the build, which names those
  * that are others than we were written for (TMEM_OTHER_PROTOTYPES). Whether somebody else has
  * redirected the function is ftrace's to say when the operation is registered.
+ *
+ * ftrace says "busy" for that, and says the same of a permanent operation while
+ * it is switched off (kernel.ftrace_enabled, before 7.x). So what is busy is asked once more,
+ * by an operation that is permanent and changes nothing: if that one is
+ * refused too, nobody else is there.
  */
 #define pr_fmt(fmt) "tmem: " fmt
 
@@ -122,6 +127,38 @@ static unsigned long find_site(const char *name, char *why, size_t why_bytes)
 	return 0;
 }
 
+static void notrace look_on(unsigned long site, unsigned long caller, struct ftrace_ops *operation,
+			    struct ftrace_regs *registers)
+{
+}
+
+/* Whether ftrace refuses any permanent operation, and not just one that sends a function's calls elsewhere. */
+static bool ftrace_is_off(unsigned long site)
+{
+	static struct ftrace_ops permanent = { .func = look_on, .flags = FTRACE_OPS_FL_PERMANENT };
+	int error = ftrace_set_filter_ip(&permanent, site, 0, 0);
+
+	if (error)
+		return false;
+	error = register_ftrace_function(&permanent);
+	if (!error)
+		unregister_ftrace_function(&permanent);
+	ftrace_set_filter_ip(&permanent, site, 1, 0);
+	return error == -EBUSY;
+}
+
+static void explain_refusal(const struct tmem_redirect *redirect, int error, char *why, size_t why_bytes)
+{
+	if (error == -EBUSY && !tmem_left_out("ftrace_is_off") && ftrace_is_off(redirect->site))
+		snprintf(why, why_bytes, "ftrace is switched off: sysctl kernel.ftrace_enabled=1 first");
+	else if (error == -EBUSY)
+		snprintf(why, why_bytes, "%s is redirected by somebody else (a live patch?)", redirect->name);
+	else if (error == -ENODEV)
+		snprintf(why, why_bytes, "ftrace has shut itself down after an error of its own; only a restart of the machine helps");
+	else
+		snprintf(why, why_bytes, "%s cannot be redirected (error %d)", redirect->name, -error);
+}
+
 static int arm_one(struct tmem_redirect *redirect, char *why, size_t why_bytes)
 {
 	int error;
@@ -144,10 +181,7 @@ static int arm_one(struct tmem_redirect *redirect, char *why, size_t why_bytes)
 	error = register_ftrace_function(&redirect->operation);
 	if (error) {
 		ftrace_set_filter_ip(&redirect->operation, redirect->site, 1, 0);
-		snprintf(why, why_bytes,
-			 error == -EBUSY ? "%s is redirected by somebody else (a live patch?)" :
-					   "%s cannot be redirected (error %d)",
-			 redirect->name, -error);
+		explain_refusal(redirect, error, why, why_bytes);
 		return error;
 	}
 	redirect->armed = true;
