@@ -8,6 +8,13 @@
  * hooks come last because the native ones cannot be taken back: from then on
  * nothing may fail, and the module pins itself. Redirected functions can: they
  * go first when the module is unloaded, which pages that only we have prevent.
+ *
+ * rmmod -f (CONFIG_MODULE_FORCE_UNLOAD, which Debian has) passes over what pins
+ * us, and cannot be refused: the kernel asks nothing, it calls our exit
+ * function. But nothing of us is taken apart before that returns, so it does not
+ * return before the last user has gone: until then every hook and every page is
+ * where it was, and swapoff brings the pages home. New users get no pin any more, so
+ * there will be none.
  */
 #define pr_fmt(fmt) "tmem: " fmt
 
@@ -16,10 +23,12 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/printk.h>
+#include <linux/sched.h>
 #include <generated/utsrelease.h>
 
 #include "compat.h"
 #include "glue.h"
+#include "left_out.h"
 #include "lock_stats.h"
 
 /* Each kernel has at most one of the two; where it has neither, the later one knows best why. */
@@ -129,9 +138,21 @@ failed:
 	return error;
 }
 
+static void __exit outlast_users(void)
+{
+	if (module_refcount(THIS_MODULE) <= 0 || tmem_left_out("outlast_users"))
+		return;
+	pr_warn("unloading is forced, but %d are using it (swap areas, open devices, other modules): it goes when they have; swapoff -a brings pages home\n",
+		module_refcount(THIS_MODULE));
+	while (module_refcount(THIS_MODULE) > 0)
+		schedule_timeout_idle(HZ / 10);
+}
+
 static void __exit tmem_exit(void)
 {
 	int left_over;
+
+	outlast_users();
 
 	tmem_page_cache_detach();
 	tmem_swap_redirect_detach();
