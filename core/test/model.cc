@@ -33,6 +33,8 @@ constexpr unsigned int kIndexCount = std::size(kIndexes);
 constexpr size_t kLogMax = 40;
 constexpr unsigned int kPoolsMax = 7;
 constexpr unsigned char kCanary = 0xcc;
+constexpr u64 kRunFrames = 8;
+constexpr unsigned int kStepsPerMood = 64;
 
 constexpr const char *kContentNames[] = {"zero", "same-filled", "near-same", "pattern",
                                          "text", "half",        "poor",      "random"};
@@ -131,6 +133,14 @@ Model::Key Model::any_key() {
   return {choices_.below(kOidCount), choices_.below(kIndexCount)};
 }
 
+// As often as not a page that was put there, if any was.
+Model::Key Model::any_key_of(const Pool &pool) {
+  const Key key = any_key();
+  if (choices_.below(2)) return key;
+  const auto page = pool.pages.lower_bound(key);
+  return page == pool.pages.end() ? key : page->first;
+}
+
 // ---- Pages
 
 void Model::put() {
@@ -138,7 +148,9 @@ void Model::put() {
   if (!name) return;
   Pool &pool = *name->pool;
   const Key key = any_key();
-  const unsigned int kind = choices_.below(CONTENT_KINDS);
+  // To fill, pages of some size are wanted.
+  const bool some_size = options_.filling && choices_.below(4);
+  const unsigned int kind = some_size ? CONTENT_TEXT + choices_.below(3) : choices_.below(CONTENT_KINDS);
   const u64 tag = next_tag_++;
   content_fill(page_, kind, tag);
 
@@ -191,9 +203,11 @@ void Model::put() {
            "a same-filled page is stored");
     return;
   }
-  // Others had found no room: then nobody looks at the page.
   struct tmem_host_stats after;
   tmem_host_stats(host_, &after);
+  reached_.puts_when_full += room_before_ < kRunFrames;
+  reached_.puts_evicting += after.pages.pages_evicted != all_evicted_before_;
+  // Others had found no room: then nobody looks at the page.
   if (after.usage.puts_refused_unseen != unseen_before_) {
     expect(result == TMEM_REFUSED_BUDGET || result == TMEM_REFUSED_LIMIT, "unseen for want of room only");
     expect(!options_.plain, "the plain PAM looks at every page");
@@ -225,7 +239,7 @@ void Model::put() {
 
 void Model::get() {
   const Name *name = any_name();
-  if (name) get_page(*name, any_key());
+  if (name) get_page(*name, any_key_of(*name->pool));
 }
 
 // Whatever may be read without being taken away.
@@ -287,7 +301,7 @@ void Model::flush_page() {
   Name *name = any_name();
   if (!name) return;
   Pool &pool = *name->pool;
-  const Key key = any_key();
+  const Key key = any_key_of(pool);
   const int result = tmem_flush_page(clients_[name->client].client, name->id, &kOids[key.oid],
                                      kIndexes[key.index]);
   note(format("flush pool %x flags %u oid %u index %llx: %s", name->id, pool.flags, key.oid,
@@ -347,7 +361,8 @@ void Model::flush_object() {
   if (!name) return;
   Pool &pool = *name->pool;
   const unsigned int oid = any_key().oid;
-  const int result = tmem_flush_object(clients_[name->client].client, name->id, &kOids[oid]);
+  const auto flush = choices_.below(2) ? tmem_flush_object : tmem_flush_object_slowly;
+  const int result = flush(clients_[name->client].client, name->id, &kOids[oid]);
   note(format("flush object pool %x flags %u oid %u: %s", name->id, pool.flags, oid, name_of(result)));
   const u64 known = std::erase_if(pool.pages, [&](const auto &page) { return page.first.oid == oid; });
   pool.seen.object_flushes++;
@@ -363,7 +378,8 @@ void Model::flush_object() {
 }
 
 void Model::shrink() {
-  const u64 frames = choices_.below(4) == 0 ? ~0ULL : choices_.below(24);
+  const bool all = choices_.below(options_.filling ? 32 : 4) == 0;
+  const u64 frames = all ? ~0ULL : choices_.below(options_.filling ? 9 : 24);
   const long long before = injector.live_frames;
   const u64 shrinkable = tmem_shrinkable(host_);
   const u64 freed = tmem_shrink(host_, frames);
@@ -371,6 +387,7 @@ void Model::shrink() {
   expect(static_cast<u64>(before - injector.live_frames) == freed, "freed is what the host got back");
   expect(freed <= shrinkable && freed >= std::min(frames, shrinkable), "shrink frees what it can");
   expect(tmem_shrinkable(host_) == shrinkable - freed, "shrinkable says so");
+  reached_.shrinks += freed != 0;
 }
 
 // Entries move, and nobody can tell but by the frames that come back.
@@ -386,7 +403,8 @@ void Model::compact() {
   expect(is.usage.entries == was.usage.entries && is.usage.bytes_stored == was.usage.bytes_stored &&
              is.pages.pages == was.pages.pages && is.pages.pages_evicted == was.pages.pages_evicted,
          "compacting loses no page");
-  read_everything();
+  reached_.compactions += freed != 0;
+  if (is.usage.entries_moved != was.usage.entries_moved) read_everything();
 }
 
 // ---- Weights and limits
@@ -429,6 +447,7 @@ void Model::note_evictions() {
   }
   struct tmem_host_stats host;
   tmem_host_stats(host_, &host);
+  all_evicted_before_ = host.pages.pages_evicted;
   unseen_before_ = host.usage.puts_refused_unseen;
   room_before_ = host.usage.frames_limit - std::min(host.usage.frames, host.usage.frames_limit);
 }
@@ -482,7 +501,7 @@ void Model::make_client(unsigned int slot) {
 }
 
 void Model::make_pool() {
-  const unsigned int slot = choices_.below(static_cast<unsigned int>(clients_.size()));
+  const unsigned int slot = options_.clients ? choices_.below(static_cast<unsigned int>(clients_.size())) : 0;
   unsigned int flavour = choices_.below(POOL_FLAVOURS);
   while (!(options_.flavours >> flavour & 1)) flavour = (flavour + 1) % POOL_FLAVOURS;
   const std::array<u64, 2> uuid = {choices_.below(2), choices_.below(2)};
@@ -536,7 +555,7 @@ void Model::change_clients() {
   Client &client = clients_[slot];
   if (!client.client) {
     make_client(slot);
-  } else if (choices_.below(3)) {
+  } else if (choices_.below(options_.filling ? 12 : 3)) {
     client.limit = choices_.below(3) ? TMEM_NO_LIMIT : choices_.below(64);
     client.limit_max = std::max(client.limit_max, client.limit);
     const unsigned int weight = 1 + choices_.below(TMEM_WEIGHT_MAX);
@@ -667,32 +686,38 @@ void Model::compare_statistics() {
 bool Model::step() {
   if (!good()) return false;
   steps_++;
+  reached_.steps++;
   failures_before_ = injector.failures;
   if (options_.cpus && choices_.below(3) == 0) move_to_cpu(choices_.below(kCpus));
   if (options_.failures && choices_.below(3) == 0) {
     injector_fail(1 + choices_.below(INJECT_ALL), choices_.below(3), choices_.below(2) ? 1 : -1);
     failures_before_ = 0;
   }
-  const unsigned int what = choices_.below(100);
-  if (what < 48)
+  if (steps_ % kStepsPerMood == 1) {
+    constexpr unsigned int kMixed[] = {48, 48, 75, 20}, kFilling[] = {60, 80, 90, 20};
+    puts_in_100_ = (options_.filling ? kFilling : kMixed)[choices_.below(4)];
+  }
+  // What takes many pages at once is rare while the budget is to fill.
+  const bool leave_many = options_.filling && choices_.below(4);
+  if (choices_.below(100) < puts_in_100_)
     put();
-  else if (what < 72)
+  else if (const unsigned int what = choices_.below(52); what < 24)
     get();
-  else if (what < 80)
+  else if (what < 32)
     flush_page();
-  else if (what < 82)
-    flush_range();
-  else if (what < 83)
-    flush_object();
-  else if (what < 86)
-    choices_.below(3) ? shrink() : compact();
-  else if (what < 90)
+  else if (what < 34)
+    leave_many ? flush_page() : flush_range();
+  else if (what < 35)
+    leave_many ? flush_page() : flush_object();
+  else if (what < 38)
+    choices_.below(options_.filling ? 4 : 2) == 0 ? shrink() : compact();
+  else if (what < 42)
     options_.tunables ? set_tunable() : put();
-  else if (what < 92)
+  else if (what < 44)
     make_pool();
-  else if (what < 94)
-    destroy_pool();
-  else if (what < 97)
+  else if (what < 46)
+    leave_many ? get() : destroy_pool();
+  else if (what < 49)
     options_.clients ? change_clients() : get();
   else
     use_bad_id();
@@ -708,7 +733,8 @@ bool Model::finish() {
   if (!good() || !host_) return good();
   struct tmem_host_stats stats;
   tmem_host_stats(host_, &stats);
-  totals_ = stats.pages;
+  reached_.pages = stats.pages;
+  reached_.store = stats.usage;
   for (Client &client : clients_) {
     if (client.client) tmem_client_destroy(client.client);
     client.client = nullptr;

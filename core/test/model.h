@@ -50,6 +50,16 @@ class SeededChoices final : public Choices {
   u64 state_;
 };
 
+// What a run has met; each configuration of model_test.cc asks for a share of what it is for.
+struct Reached {
+  u64 steps = 0;
+  u64 puts_when_full = 0;            // the budget had no room for one more run
+  u64 puts_evicting = 0;             // pages went for them
+  u64 shrinks = 0, compactions = 0;  // that gave frames back
+  tmem_stats pages = {};
+  tmem_usage store = {};
+};
+
 struct ModelOptions {
   bool plain = false;              // the plain PAM instead of the compressed store
   u64 memory_frames = 320;         // a fifth of it is the budget
@@ -59,6 +69,7 @@ struct ModelOptions {
   bool tunables = false;           // turn every knob
   bool clients = false;            // several clients, with weights and limits, that come and go
   bool narrow = false;             // few handles: many duplicates
+  bool filling = false;            // pools and objects stay, so that what is put fills the budget
   bool cpus = false;               // it runs now on this CPU, now on that, and the store has a section for each
 };
 
@@ -77,8 +88,8 @@ class Model {
   // What was wrong, and the operations that led there.
   std::string report() const;
   unsigned int steps() const { return steps_; }
-  // What the host has counted; complete after finish().
-  const tmem_stats &totals() const { return totals_; }
+  // Complete after finish().
+  const Reached &reached() const { return reached_; }
 
  private:
   struct Key {
@@ -132,6 +143,7 @@ class Model {
   void make_client(unsigned int slot);
   Name *any_name();
   Key any_key();
+  Key any_key_of(const Pool &pool);
   void expect(bool condition, const char *what);
   void note(std::string text);
   const Client *owner_of(const Pool &pool) const;
@@ -149,9 +161,11 @@ class Model {
   std::array<Client, 3> clients_;
   std::vector<Name> names_;
   std::deque<Name> dead_;  // the pool is gone, the client is not
-  tmem_stats totals_ = {};
+  Reached reached_;
+  unsigned int puts_in_100_ = 0;  // steps, for a while: now the budget fills, now it empties
   tmem_stats past_ = {};   // sum of what all pools have seen, past ones included
   std::map<const Pool *, u64> evicted_before_;  // pages, by pool, before a put
+  u64 all_evicted_before_ = 0;                  // pages, of all pools
   u64 unseen_before_ = 0;                       // puts that were refused unseen
   u64 room_before_ = 0;                         // frames left in the budget
   u64 tunables_[TMEM_TUNABLES_COUNT];
