@@ -22,19 +22,22 @@ namespace tmem {
 // How many runs of a client and kind may turn out not to be emptied before it gives up.
 static constexpr u32 kFailuresPerCompaction = 16;
 
-// One entry of a run on its way. False: there is no room for it elsewhere, or a put wants the run's.
-bool CompressedStore::move_entry(Section &section, Run &run, u32 slot, const Request &request) {
+// One entry of a run on its way. If there is no room for it elsewhere, that is noted at once: what comes later makes it untrue.
+CompressedStore::Moved CompressedStore::move_entry(Section &section, Run &run, u32 slot, const Request &request,
+                                                   u64 asked_before) {
   Place to;
   u32 from_unit;
   {
     Guard guard(section.lock);
     // It may have been freed meanwhile, and may be at any time from here on; its slot
     // is not used again, and nothing else comes to its units.
-    if (!run.entry(slot).in_use() || run.entry(slot).is_doomed() || !run.is_sane(slot)) return true;
+    if (!run.entry(slot).in_use() || run.entry(slot).is_doomed() || !run.is_sane(slot)) return Moved::kDone;
     from_unit = run.entry(slot).unit;
-    if (section.is_wanted(request.client, request.persistent)) return false;
-    const Maybe<Place> place = section.place(request);
-    if (!place) return false;
+    if (section.is_wanted(request.client, request.persistent, asked_before)) return Moved::kWanted;
+    bool passed_by = false;
+    const Maybe<Place> place = section.place(request, &passed_by);
+    if (!place)
+      return !passed_by && section.set_stuck(request.client, request.persistent) ? Moved::kNoRoom : Moved::kHindered;
     to = *place;
   }
   to.run->copy(to.slot, run, from_unit);
@@ -48,12 +51,13 @@ bool CompressedStore::move_entry(Section &section, Run &run, u32 slot, const Req
     moved ? section.drop(run, slot) : section.drop(*to.run, to.slot);
   }
   unpin(*to.run);
-  return true;
+  return Moved::kDone;
 }
 
 Run *CompressedStore::compact_run(Section &section, u32 client, bool persistent, NotCompacted *why_not) {
   Run *run;
   u32 cursor = 0;
+  u64 asked_before;
   Batch batch;
   {
     Guard guard(section.lock);
@@ -63,27 +67,28 @@ Run *CompressedStore::compact_run(Section &section, u32 client, bool persistent,
       *why_not = NotCompacted::kLeftOver;
       return nullptr;
     }
-    section.begin_compaction(client, persistent);
+    asked_before = section.begin_compaction(client, persistent);
     section.set_out(*run);
     next_batch(section, *run, &cursor, batch);
   }
-  bool room = true;
+  Moved moved = Moved::kDone;
   for (;;) {
-    for (u32 i = 0; i < batch.count && room; ++i)
-      room = move_entry(section, *run, batch.slots[i],
-                        {client, persistent, batch.back_references[i], batch.formats[i], true});
+    for (u32 i = 0; i < batch.count && moved == Moved::kDone; ++i)
+      moved = move_entry(section, *run, batch.slots[i],
+                         {client, persistent, batch.back_references[i], batch.formats[i], true}, asked_before);
     Guard guard(section.lock);
-    if (room) next_batch(section, *run, &cursor, batch);
-    if (room && batch.count) continue;
-    const bool wanted = section.end_compaction(client, persistent);
+    if (moved == Moved::kDone) next_batch(section, *run, &cursor, batch);
+    if (moved == Moved::kDone && batch.count) continue;
+    section.end_compaction(client, persistent);
     if (arrive(section, *run, Emptied::kByCompaction, Outcome::kDone, 0)) return run;
-    if (!room && !wanted) section.set_stuck(client, persistent);
     // A page that is read or not yet published; or what the directory says of one is wrong.
-    run->left_over = room;
-    if (room)
-      *why_not = NotCompacted::kLeftOver;
-    else if (wanted)
-      *why_not = NotCompacted::kWanted;
+    run->left_over = moved == Moved::kDone;
+    switch (moved) {
+      case Moved::kDone: *why_not = NotCompacted::kLeftOver; break;
+      case Moved::kNoRoom: break;
+      case Moved::kHindered: *why_not = NotCompacted::kHindered; break;
+      case Moved::kWanted: *why_not = NotCompacted::kWanted; break;
+    }
     return nullptr;
   }
 }
@@ -105,7 +110,7 @@ u64 CompressedStore::compact(u64 frames) {
         if (run) {
           free_run(run);
           freed += kFramesPerRun;
-        } else if (why_not == NotCompacted::kLeftOver) {
+        } else if (why_not == NotCompacted::kLeftOver || why_not == NotCompacted::kHindered) {
           failures++;
         } else {
           break;

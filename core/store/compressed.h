@@ -137,12 +137,14 @@ class CompressedStore {
   enum class NotCompacted {
     kNone,      // there is none whose pages would have room
     kLeftOver,  // something in it could not be moved, or somebody else empties it; the next call takes another
+    kHindered,  // room was missing while others had some out of the bins, or pinned: it may be there the next time
     kWanted,    // a put needed its room, and has it now
   };
   Run *compact_run(Section &section, u32 client, bool persistent, NotCompacted *why_not);
   Run *compact_run(u32 client, bool persistent, NotCompacted *why_not);
   bool may_come_back(Outcome reason, u32 client);
-  bool move_entry(Section &section, Run &run, u32 slot, const Request &request);
+  enum class Moved { kDone, kNoRoom, kHindered, kWanted };
+  Moved move_entry(Section &section, Run &run, u32 slot, const Request &request, u64 asked_before);
 
   void corrupt_if_asked(Run &run, u32 slot);
   int validate_run(const Section &section, const Run &run) TMEM_REQUIRES(section.lock);

@@ -12,7 +12,7 @@ static constexpr u32 kPagesPerTouch = 8;
 
 // ---- In
 
-Maybe<Section::Place> Section::place(const Request &request) {
+Maybe<Section::Place> Section::place(const Request &request, bool *passed_by) {
   const Bins &bins = bins_[request.client][request.persistent];
   const u32 units = request.format.units();
   const u32 first = (units + 1 + kUnitsPerBin - 1) / kUnitsPerBin;
@@ -28,6 +28,7 @@ Maybe<Section::Place> Section::place(const Request &request) {
           counts.packings += packs;
           return place_in(*run, request);
         }
+        if (passed_by) *passed_by |= run->pins.any();
         if (++looked_at == kRunsPerSearch) return {};
       }
     }
@@ -94,6 +95,7 @@ void Section::add(Run &run, u32 client, bool persistent) {
   run.persistent = persistent;
   run.section = static_cast<u8>(number_);
   into_bin(run);
+  bins_of(run).stuck = false;
   counts.runs++;
 }
 
@@ -101,16 +103,19 @@ void Section::remove(Run &run) {
   out_of_bin(run, run.free_units);
   Bins &bins = bins_of(run);
   if (bins.filled_last == &run) bins.filled_last = nullptr;
+  bins.out -= run.on_its_way;
   counts.runs--;
 }
 
 void Section::set_out(Run &run) {
   out_of_bin(run, run.free_units);
   run.on_its_way = true;
+  bins_of(run).out++;
 }
 
 void Section::set_back(Run &run) {
   run.on_its_way = false;
+  bins_of(run).out--;
   into_bin(run);
 }
 
@@ -135,12 +140,10 @@ Run *Section::sparse(u32 client, bool persistent) {
   return nullptr;
 }
 
-bool Section::end_compaction(u32 client, bool persistent) {
+bool Section::set_stuck(u32 client, bool persistent) {
   Bins &bins = bins_[client][persistent];
-  const bool wanted = bins.wanted;
-  bins.compacting--;
-  bins.wanted = false;
-  return wanted;
+  if (bins.out == 1) bins.stuck = true;  // the one that was to be emptied
+  return bins.stuck;
 }
 
 // Holes are worth the copying when they are a quarter of their runs.
@@ -195,6 +198,7 @@ int Section::validate_bin_of(const Run &run) const {
 
 int Section::validate_bins(u32 client, bool persistent, u64 runs_in_bins, u64 free_units) const {
   const Bins &bins = bins_[client][persistent];
+  if (bins.out || bins.compacting) return 120;
   return bins.runs == runs_in_bins && bins.free_units.load_relaxed() == free_units ? 0 : 118;
 }
 

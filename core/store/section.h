@@ -64,8 +64,8 @@ class alignas(64) Section {
   Counts counts TMEM_GUARDED_BY(lock);
 
   // Room for an entry in the fullest run that surely has it: a slot with its directory
-  // entry written, in a run pinned for the caller.
-  Maybe<Place> place(const Request &request) TMEM_REQUIRES(lock);
+  // entry written, in a run pinned for the caller. *@passed_by: there is room where somebody copies just now.
+  Maybe<Place> place(const Request &request, bool *passed_by = nullptr) TMEM_REQUIRES(lock);
   Place place_in(Run &run, const Request &request) TMEM_REQUIRES(lock);
   // The index no longer refers to the entry; what can be is made free. Nobody needs the run any more if it is empty then.
   void drop(Run &run, u32 slot) TMEM_REQUIRES(lock);
@@ -83,19 +83,25 @@ class alignas(64) Section {
   // The emptiest run, if the holes of the others take what it has and nobody copies into it; not the one
   // that is being filled with ephemeral pages, which would then make them old.
   Run *sparse(u32 client, bool persistent) TMEM_REQUIRES(lock);
-  // While runs are compacted they take no page: a put that finds no room wants them back, and that ends it. ask_for_room says
-  // whether any are.
-  void begin_compaction(u32 client, bool persistent) TMEM_REQUIRES(lock) { bins_[client][persistent].compacting++; }
+  // While runs are compacted they take no page: a put that finds no room wants them back, and that ends every
+  // compaction under way, each by itself: it has begun before so many puts had asked. ask_for_room says whether any is.
+  u64 begin_compaction(u32 client, bool persistent) TMEM_REQUIRES(lock) {
+    Bins &bins = bins_[client][persistent];
+    bins.compacting++;
+    return bins.asked;
+  }
   bool ask_for_room(u32 client, bool persistent) TMEM_REQUIRES(lock) {
     Bins &bins = bins_[client][persistent];
-    bins.wanted = bins.compacting != 0;
-    return bins.wanted;
+    bins.asked += bins.compacting != 0;
+    return bins.compacting != 0;
   }
-  bool is_wanted(u32 client, bool persistent) const TMEM_REQUIRES(lock) { return bins_[client][persistent].wanted; }
-  // True: one was wanted.
-  bool end_compaction(u32 client, bool persistent) TMEM_REQUIRES(lock);
-  // Compaction has found no room; until an entry goes it need not be tried again.
-  void set_stuck(u32 client, bool persistent) TMEM_REQUIRES(lock) { bins_[client][persistent].stuck = true; }
+  bool is_wanted(u32 client, bool persistent, u64 asked_before) const TMEM_REQUIRES(lock) {
+    return bins_[client][persistent].asked != asked_before;
+  }
+  void end_compaction(u32 client, bool persistent) TMEM_REQUIRES(lock) { bins_[client][persistent].compacting--; }
+  // A compaction has found no room; it need not be tried again until an entry has gone or a run has come. What others
+  // have out of the bins may come back with room, so with any of that it is not known, and false is answered.
+  bool set_stuck(u32 client, bool persistent) TMEM_REQUIRES(lock);
   // Frames that compaction would free, about, if holes are worth the copying.
   u64 compactable(u32 client, bool persistent) TMEM_REQUIRES(lock);
 
@@ -124,9 +130,10 @@ class alignas(64) Section {
     Run *filled_last = nullptr;
     u32 put_since = 0;  // pages, since a run was made young
     Atomic<uptr> free_from;
-    bool stuck = false;  // compaction found no room, and no entry has gone since
-    bool wanted = false;
+    bool stuck = false;  // compaction found no room, and no entry has gone since, nor a run come
     u32 compacting = 0;
+    u32 out = 0;    // runs that somebody empties
+    u64 asked = 0;  // puts that wanted the room of a run that is compacted, ever
   };
 
   // 0: none.
