@@ -9,19 +9,22 @@
  * Objects and frames are asked for from reclaim, under locks and with
  * interrupts off, so an allocation never sleeps. Who may eat what:
  *
- *   ephemeral    free memory down to half of the min watermark (__GFP_HIGH), as
- *                any atomic allocation may, but never the reserves below that
- *                (__GFP_NOMEMALLOC), even when the caller is reclaim. Puts come
- *                when memory is at the watermark, by nature: stopping there
- *                makes the store eat its own oldest pages instead of growing
- *                (66 % fewer reads in the demo instead of 86 %).
- *   persistent   what swap-out may: PF_MEMALLOC callers reach the reserves,
- *                as the bio and the request they would need instead do.
+ *   no flag               free memory down to the min watermark, and nothing
+ *                         below it, even when the caller is reclaim
+ *                         (__GFP_NOMEMALLOC, without which the allocator of
+ *                         6.1 and later also takes high-atomic blocks). All
+ *                         that ephemeral pages get, and what each persistent
+ *                         page is tried with first.
+ *   TMEM_ALLOC_RESERVES   the core's last try for a persistent page: what
+ *                         swap-out may. Half of the min watermark
+ *                         (__GFP_HIGH), and PF_MEMALLOC callers the reserves
+ *                         below, as the bio and the request that they would
+ *                         need instead do.
  *
- * Both only while free memory is above a floor, somewhat more than half of the
- * default min watermark. Swap-out itself allocates with __GFP_HIGH (7.3: tables
- * of swap slots, with a warning each time it fails), and a page that we refuse
- * goes to the disk, while reclaim that finds no memory for that goes nowhere.
+ * The reserves only while free memory is above a floor, somewhat more than half
+ * of the default min watermark. Swap-out itself allocates with __GFP_HIGH (7.3:
+ * tables of swap slots, with a warning each time it fails), and a page that we
+ * refuse goes to the disk, while reclaim that finds no memory for that goes nowhere.
  */
 #include <linux/errno.h>
 #include <linux/gfp.h>
@@ -48,9 +51,10 @@ static gfp_t gfp_of(unsigned int flags)
 {
 	const gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN;
 
-	if (global_zone_page_state(NR_FREE_PAGES) <= free_floor)
+	if (!(flags & TMEM_ALLOC_RESERVES) ||
+	    global_zone_page_state(NR_FREE_PAGES) <= free_floor)
 		return gfp | __GFP_NOMEMALLOC;
-	return flags & TMEM_ALLOC_RESERVES ? gfp : gfp | __GFP_NOMEMALLOC | __GFP_HIGH;
+	return gfp | __GFP_HIGH;
 }
 
 /**

@@ -14,7 +14,7 @@ static constexpr struct {
 #undef TMEM_TUNABLE_RANGE
 };
 
-Engine::Engine(const tmem_host_ops &host) : host_(host), index_(host) {
+Engine::Engine(const tmem_host_ops &host) : host_(host), index_(host, *this) {
   control_lock_.init();
   for (u32 i = 0; i < TMEM_TUNABLES_COUNT; ++i) tunables_[i].store_relaxed(kTunableRanges[i].initial);
 }

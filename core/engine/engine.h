@@ -66,6 +66,9 @@ class Engine {
   bool move(BackReference back, Pampd from, Pampd to) { return index_.move_if(back, from, to); }
   u64 compact(u64 frames) { return pam_ops_ ? pam_ops_->compact(pam_, frames) : 0; }
   u64 shrink(u64 frames) { return pam_ops_ ? pam_ops_->shrink(pam_, frames) : 0; }
+  // For the index, which has found no memory; no lock is held. True: the PAM has given some back, by evicting what is
+  // oldest, or, for a persistent page, by moving pages together.
+  bool make_room(bool persistent);
   bool resolves(BackReference back, Pampd pampd) const { return index_.resolves(back, pampd); }
 
   // ---- Statistics.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-#include "index.h"
+#include "engine.h"
 
 namespace tmem {
 
@@ -12,6 +12,14 @@ void PageIndex::free_leaf(Leaf *leaf) const {
 void PageIndex::free_object(Object *object) const {
   object->~Object();
   host_.object_free(TMEM_KIND_OBJECT, object);
+}
+
+// As a store does for its frames: pages go for it, then it is tried once more, and the reserves come last.
+void *PageIndex::allocate(u32 kind, bool persistent) const {
+  if (void *memory = host_.object_alloc(kind, 0)) return memory;
+  if (engine_.make_room(persistent))
+    if (void *memory = host_.object_alloc(kind, 0)) return memory;
+  return persistent ? host_.object_alloc(kind, TMEM_ALLOC_RESERVES) : nullptr;
 }
 
 void PageIndex::tidy(Pool &pool, const Oid &oid, Index index, const Leftover &leftover) {
@@ -51,20 +59,21 @@ class PageIndex::Spare {
   // Fetches what was found to be missing: a leaf with as much room as wanted_class
   // says, an object if object_wanted.
   bool fetch(const Place &place) {
-    const u32 flags = place.object.pool.persistent() ? TMEM_ALLOC_RESERVES : 0;
-    if (!has_leaf_of(wanted_class) && !fetch_leaf(place.base, flags)) return false;
+    const bool persistent = place.object.pool.persistent();
+    if (!has_leaf_of(wanted_class)) {
+      drop_leaf();
+      if (!have_leaf(place.base, index_.allocate(TMEM_KIND_LEAF + wanted_class, persistent))) return false;
+    }
     if (!object && object_wanted) {
-      void *memory = index_.host_.object_alloc(TMEM_KIND_OBJECT, flags);
+      void *memory = index_.allocate(TMEM_KIND_OBJECT, persistent);
       if (!memory) return false;
       object = new (Placement{memory}) Object(place.object.pool, place.object.oid);
     }
     return true;
   }
-  bool fetch_leaf(u64 base, u32 flags) {
-    if (leaf) index_.free_leaf(leaf);
-    void *memory = index_.host_.object_alloc(TMEM_KIND_LEAF + wanted_class, flags);
-    leaf = memory ? new (Placement{memory}) Leaf(base, wanted_class) : nullptr;
-    return leaf;
+  // One that would only save memory: nothing is given up for it.
+  bool fetch_leaf_if_easy(u64 base) {
+    return have_leaf(base, index_.host_.object_alloc(TMEM_KIND_LEAF + wanted_class, 0));
   }
 
   Leaf *leaf = nullptr;
@@ -73,6 +82,15 @@ class PageIndex::Spare {
   bool object_wanted = false;
 
  private:
+  bool have_leaf(u64 base, void *memory) {
+    leaf = memory ? new (Placement{memory}) Leaf(base, wanted_class) : nullptr;
+    return leaf;
+  }
+  void drop_leaf() {
+    if (leaf) index_.free_leaf(leaf);
+    leaf = nullptr;
+  }
+
   PageIndex &index_;
 };
 
@@ -290,7 +308,7 @@ bool PageIndex::move_if(BackReference back, Pampd from, Pampd to) {
 void PageIndex::shrink_leaf(const Place &place, u32 size_class) {
   Spare spare(*this);
   spare.wanted_class = size_class;
-  if (!spare.fetch_leaf(place.base, 0)) return;
+  if (!spare.fetch_leaf_if_easy(place.base)) return;
   Guard guard(place.bucket.lock);
   Leaf *leaf = find_leaf(place);
   if (leaf && leaf->size_class > size_class && leaf->pages() <= spare.leaf->capacity())

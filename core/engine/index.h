@@ -9,7 +9,8 @@
 // buckets' chains, and that a pool's objects are found by walking the table.
 //
 // All or nothing: what an insertion may need is allocated before the lock is
-// taken, so linking it cannot fail, and what it did not need is given back.
+// taken, so linking it cannot fail, and what it did not need is given back. If there is no
+// memory the store makes room, and only then a persistent page may have the reserves.
 // What a removal unlinks is freed after the lock is dropped.
 //
 // Bottom-up: a back reference is the number of the bucket, of a chain in it and
@@ -25,6 +26,8 @@
 #include "pool.h"
 
 namespace tmem {
+
+class Engine;
 
 // The first two parts of a handle, and what their hash is made of.
 struct ObjectKey {
@@ -67,7 +70,8 @@ class PageIndex {
     }
   };
 
-  explicit PageIndex(const tmem_host_ops &host) : host_(host), hash_(host.hash_seed) {}
+  // @engine is asked for room when there is no memory: Engine::make_room.
+  PageIndex(const tmem_host_ops &host, Engine &engine) : host_(host), engine_(engine), hash_(host.hash_seed) {}
 
   // Allocates the tables; kNoMemory leaves nothing behind. Process context.
   Outcome start();
@@ -226,9 +230,11 @@ class PageIndex {
   Leftover unlink_leaf(LeafBucket &bucket, u32 head, Leaf &leaf) TMEM_REQUIRES(bucket.lock);
   void replace_leaf(LeafBucket &bucket, u32 head, Leaf &old, Spare &spare) TMEM_REQUIRES(bucket.lock);
   void free_object(Object *object) const;
+  void *allocate(u32 kind, bool persistent) const;
   void shrink_leaf(const Place &place, u32 size_class);
 
   const tmem_host_ops &host_;
+  Engine &engine_;
   const HandleHash hash_;
   LeafBucket *leaf_buckets_ = nullptr;
   ObjectBucket *object_buckets_ = nullptr;

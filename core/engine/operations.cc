@@ -27,6 +27,12 @@ u64 Engine::free_leaf_with_words(Leaf *leaf, Pool &pool) {
 }
 
 // It leaves nothing: the older page would be stale (clause 1).
+// A page of a slab is a page frame; a few more, since others want memory too.
+bool Engine::make_room(bool persistent) {
+  constexpr u64 kFrames = 4;
+  return shrink(kFrames) != 0 || (persistent && compact(kFrames) != 0);
+}
+
 Outcome Engine::fail_put(Pool &pool, const Oid &oid, Index index, Outcome outcome) {
   Word old;
   if (index_.take(index_.locate(pool, oid, index), &old)) {

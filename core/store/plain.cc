@@ -26,7 +26,6 @@ class PlainStore {
     budget_.enlist(*plain, plain->client, plain->persistent);
     entries_++;
     entries_stored_++;
-    frames_from_reserves_ += plain->persistent ? 1 : 0;
     return Pampd{reinterpret_cast<uptr>(plain)};
   }
 
@@ -160,16 +159,28 @@ class PlainStore {
         verdict = budget_.charge(client);
       }
       if (verdict == Outcome::kDone) {
-        if (PlainPage *plain = allocate(persistent ? TMEM_ALLOC_RESERVES : 0)) return plain;
+        if (PlainPage *plain = allocate(0)) return plain;
         Guard guard(lock_);
         budget_.uncharge(client);
         verdict = Outcome::kNoMemory;
       }
       bool nothing_left = false;
       static_cast<void>(evict(verdict, client, &nothing_left));
-      if (nothing_left) return verdict;
+      if (nothing_left) break;
     }
-    return verdict;
+    if (verdict != Outcome::kNoMemory || !persistent) return verdict;
+    // The reclaim reserves come last.
+    {
+      Guard guard(lock_);
+      verdict = budget_.charge(client);
+    }
+    if (verdict != Outcome::kDone) return verdict;
+    PlainPage *plain = allocate(TMEM_ALLOC_RESERVES);
+    Guard guard(lock_);
+    frames_from_reserves_ += plain != nullptr;
+    if (plain) return plain;
+    budget_.uncharge(client);
+    return Outcome::kNoMemory;
   }
 
   void count_evicted(u32 client) TMEM_REQUIRES(lock_) {

@@ -99,7 +99,7 @@ TEST_P(DenseTest, AgreesWithAMap) {
     const bool fails = phase % 4 == 3 && dense.flags == TMEM_POOL_PERSISTENT;
     // It fills, then it is in use, then it drains.
     for (unsigned int step = 0; step < 3 * dense.indexes; ++step) {
-      if (fails && step % 10 == 0) injector_fail(INJECT_OBJECTS, 0, 1);
+      if (fails && step % 10 == 0) injector_fail(INJECT_OBJECTS, 0, 2);  // with the reserves too
       const unsigned int index = in_order ? step % dense.indexes : below(dense.indexes);
       const unsigned int what = below(16), part = step / dense.indexes;
       const bool same_filled = step > dense.indexes / 2 && below(16) < dense.same_filled_of_16;
@@ -128,7 +128,7 @@ TEST_P(DenseTest, AgreesWithAMap) {
 // older page goes and the others stay.
 TEST_P(DenseTest, FirstSameFilledPageNeedsMemory) {
   for (unsigned int index = 0; index < 256; ++index) put(index, false);
-  injector_fail(INJECT_OBJECTS, 0, 1);
+  injector_fail(INJECT_OBJECTS, 0, 2);
   put(7, true);
   const bool needs_memory = GetParam().flags == TMEM_POOL_PERSISTENT;  // others keep it in the store
   EXPECT_EQ(failed_, needs_memory ? 1u : 0u);
