@@ -173,6 +173,13 @@ static inline u64 tmem_clock_ns(void)
 #define tmem_clock_ns() sched_clock()
 #endif
 
+/* 2021-08, 5.15: every policy for nodes has its nodes in one place. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 15, 0)
+#define tmem_policy_nodes(policy) ((policy)->nodes)
+#else
+#define tmem_policy_nodes(policy) ((policy)->v.nodes)
+#endif
+
 /* 2022-10, 6.0: register_shrinker() takes a name. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 0, 0)
 #define TMEM_SHRINKER_NAMED

@@ -8,8 +8,8 @@
  *   tunables       "name value" lines
  *   page_cache     "name value" lines: what the redirected page-cache functions
  *                  saw and did (glue/page_cache.h); empty with other hooks
- *   compact        write N: pages are moved together until N page frames are free
- *   shrink         write N: the oldest ephemeral pages go until N page frames are free
+ *   compact        write N: pages are moved together until N page frames are free; a signal ends it
+ *   shrink         write N: the oldest ephemeral pages go until N page frames are free; a signal ends it
  *   locks          (TMEM_LOCK_STATS builds) how long locks are held: lock_stats.h
  *   corrupt_next   (TMEM_DEBUG builds) write N: the next N pages that are
  *                  stored get one bit flipped, to see what a bad RAM cell does
@@ -123,15 +123,17 @@ DEFINE_SHOW_ATTRIBUTE(page_cache);
 
 static int compact_set(void *host, u64 frames)
 {
-	tmem_hook_compact(host, frames);
-	return 0;
+	const u64 given = tmem_hook_compact_slowly(host, frames, TMEM_UNTIL_SIGNAL);
+
+	return given < frames && signal_pending(current) ? -EINTR : 0;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(compact_fops, NULL, compact_set, "%llu\n");
 
 static int shrink_set(void *host, u64 frames)
 {
-	tmem_hook_shrink(host, frames);
-	return 0;
+	const u64 given = tmem_hook_shrink_slowly(host, frames, TMEM_UNTIL_SIGNAL);
+
+	return given < frames && signal_pending(current) ? -EINTR : 0;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(shrink_fops, NULL, shrink_set, "%llu\n");
 

@@ -24,6 +24,7 @@
 #ifndef TMEM_GLUE_GLUE_H
 #define TMEM_GLUE_GLUE_H
 
+#include <linux/nodemask.h>
 #include <linux/types.h>
 
 #include "core/abi.h"
@@ -72,6 +73,9 @@ void *tmem_object_alloc(unsigned int kind, unsigned int flags);
 void tmem_object_free(unsigned int kind, void *object);
 void *tmem_frame_alloc(unsigned int flags);
 void tmem_frame_free(void *frame);
+void tmem_frames_watch(const nodemask_t *nodes);
+unsigned long tmem_frames_watched(void);
+void tmem_frames_unwatch(void);
 void *tmem_table_alloc(unsigned long bytes);
 void tmem_table_free(void *table, unsigned long bytes);
 struct tmem_counters *tmem_counters_alloc(unsigned int cells);

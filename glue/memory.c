@@ -30,6 +30,8 @@
 #include <linux/gfp.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
+#include <linux/nodemask.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/vmstat.h>
 
@@ -38,6 +40,11 @@
 static struct kmem_cache *kind_caches[TMEM_KINDS];
 
 static unsigned long free_floor;	/* page frames */
+
+/* Who gives frames back for want of memory on some nodes: see tmem_frames_watch(). */
+static struct task_struct *giver;
+static nodemask_t wanted_nodes;
+static unsigned long given_there;
 
 /* Five eighths of what the kernel sets min_free_kbytes to: the root of 16 times its memory, in KiB. */
 static unsigned long floor_of(unsigned long frames)
@@ -102,7 +109,45 @@ void *tmem_frame_alloc(unsigned int flags)
  */
 void tmem_frame_free(void *frame)
 {
+	if (unlikely(READ_ONCE(giver) == current) && node_isset(page_to_nid(virt_to_page(frame)), wanted_nodes))
+		given_there++;
 	free_page((unsigned long)frame);
+}
+
+/**
+ * tmem_frames_watch - count which of the frames that this task gives back are of some nodes
+ * @nodes: these
+ *
+ * One task at a time: who is out of memory has the kernel's oom_lock.
+ *
+ * Context: Process context.
+ */
+void tmem_frames_watch(const nodemask_t *nodes)
+{
+	wanted_nodes = *nodes;
+	given_there = 0;
+	WRITE_ONCE(giver, current);
+}
+
+/**
+ * tmem_frames_watched - how many that were
+ *
+ * Context: The task that watches.
+ * Return: Page frames since tmem_frames_watch().
+ */
+unsigned long tmem_frames_watched(void)
+{
+	return given_there;
+}
+
+/**
+ * tmem_frames_unwatch - count no more
+ *
+ * Context: The task that watches.
+ */
+void tmem_frames_unwatch(void)
+{
+	WRITE_ONCE(giver, NULL);
 }
 
 /**

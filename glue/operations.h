@@ -8,6 +8,9 @@
 #ifndef TMEM_GLUE_OPERATIONS_H
 #define TMEM_GLUE_OPERATIONS_H
 
+#include <linux/minmax.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/types.h>
 
 #include "core/abi.h"
@@ -94,19 +97,44 @@ static inline int tmem_hook_flush_object_slowly(struct tmem_client *client, int 
 	return result;
 }
 
-static inline unsigned long long tmem_hook_shrink(struct tmem_host *host,
-						  unsigned long long frames)
+/* How many frames are given back before others get a turn: 33 us, with pages of 1.1 KiB on the host. */
+#define TMEM_FRAMES_PER_BREATH 16ULL
+
+enum tmem_until {
+	TMEM_UNTIL_DONE,
+	TMEM_UNTIL_SIGNAL,	/* or a signal is pending */
+};
+
+/* As tmem_shrink() or tmem_compact(), a few frames at a time. Process context, may sleep. */
+static inline unsigned long long tmem_give_back_slowly(unsigned long long (*give)(struct tmem_host *, unsigned long long),
+						       struct tmem_host *host, unsigned long long frames,
+						       enum tmem_until until)
 {
-	const unsigned long long given = tmem_shrink(host, frames);
+	unsigned long long given = 0, step;
+
+	while (given < frames && !(until == TMEM_UNTIL_SIGNAL && signal_pending(current))) {
+		step = give(host, min(frames - given, TMEM_FRAMES_PER_BREATH));
+		if (!step)
+			break;
+		given += step;
+		cond_resched();
+	}
+	return given;
+}
+
+static inline unsigned long long tmem_hook_shrink_slowly(struct tmem_host *host, unsigned long long frames,
+							 enum tmem_until until)
+{
+	const unsigned long long given = tmem_give_back_slowly(tmem_shrink, host, frames, until);
 
 	trace_tmem_shrink(frames, given);
 	return given;
 }
 
-static inline unsigned long long tmem_hook_compact(struct tmem_host *host,
-						   unsigned long long frames)
+static inline unsigned long long tmem_hook_compact_slowly(struct tmem_host *host, unsigned long long frames,
+							  enum tmem_until until)
 {
-	const unsigned long long given = frames ? tmem_compact(host, frames) : 0;
+	const unsigned long long given = tmem_give_back_slowly(tmem_compact, host, frames, until);
 
 	if (frames)
 		trace_tmem_compact(frames, given);
