@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * cached_file.c - one record for each file that has, or may have, pages stored.
+ * cached_file.c - one record for each file that has pages stored, or has changed below the page cache.
  *
  * Most files that the kernel truncates, dirties or forgets have nothing in
  * tmem, and the hooks on those paths must find that out quickly: one lookup,
  * without a lock, of the mapping's address. A file with a record costs a call
  * of the core besides.
+ *
+ * A change makes a record too, and so does a folio that was there before us
+ * (file_walk.c). So a file without one has not changed as long as we look, and
+ * the record that its first put makes has nothing to remember.
  *
  * Why the record can be used without a reference. Who puts or fills holds the
  * lock of a folio that is in the page cache of the file; who truncates or
@@ -17,10 +21,13 @@
 
 #ifdef TMEM_REDIRECTS
 
+#include <linux/minmax.h>
 #include <linux/rhashtable.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 
+#include "left_out.h"
 #include "operations.h"
 #include "page_cache.h"
 
@@ -47,8 +54,11 @@ int tmem_cached_file_start(struct tmem_client *client)
 	return rhashtable_init(&files, &by_mapping);
 }
 
-static void free_file(void *file, void *unused)
+static void free_file(void *of_table, void *unused)
 {
+	struct tmem_cached_file *file = of_table;
+
+	xa_destroy(&file->suspects);
 	kfree(file);
 }
 
@@ -77,16 +87,12 @@ struct tmem_cached_file *tmem_cached_file_find(struct address_space *mapping)
 /**
  * tmem_cached_file_make - the record of a file, made if there is none
  * @mapping: the file's
- * @pool: its file system's; an errno value if it has none, and then nothing may ever be put
  * @how: the record's memory is allocated
- *
- * A new one is tainted: whatever changes the file right now may have begun
- * before our hooks were armed, or when it had no record.
  *
  * Context: Any but hard interrupts. Sleeps if @how says so.
  * Return: The record, or NULL: no memory.
  */
-struct tmem_cached_file *tmem_cached_file_make(struct address_space *mapping, int pool, gfp_t how)
+struct tmem_cached_file *tmem_cached_file_make(struct address_space *mapping, gfp_t how)
 {
 	struct tmem_cached_file *file, *other;
 
@@ -97,9 +103,11 @@ struct tmem_cached_file *tmem_cached_file_make(struct address_space *mapping, in
 	file->oid.word[0] = (unsigned long)mapping;
 	file->oid.word[1] = mapping->host->i_ino;
 	file->oid.word[2] = mapping->host->i_generation;
-	file->pool = pool;
-	file->tainted = true;
+	file->pool = -1;
 	atomic_long_set(&file->highest, -1);
+	spin_lock_init(&file->lock);
+	INIT_LIST_HEAD(&file->asked);
+	xa_init_flags(&file->suspects, XA_FLAGS_LOCK_IRQ);
 	rcu_read_lock();
 	other = rhashtable_lookup_get_insert_fast(&files, &file->node, by_mapping);
 	rcu_read_unlock();
@@ -111,21 +119,66 @@ struct tmem_cached_file *tmem_cached_file_make(struct address_space *mapping, in
 }
 
 /**
- * tmem_cached_file_spoil - nothing of this file will be put any more
+ * tmem_cached_file_must - the record of a file, made if there is none, whatever it takes
  * @mapping: the file's
- * @pool: its file system's; negative if it has none, and then the file stays out should it get one
  *
  * Context: Process context. May sleep. The caller keeps the inode from ending.
+ * Return: The record.
  */
-void tmem_cached_file_spoil(struct address_space *mapping, int pool)
+struct tmem_cached_file *tmem_cached_file_must(struct address_space *mapping)
 {
 	struct tmem_cached_file *file = tmem_cached_file_find(mapping);
 
 	/* The table refuses while it cannot grow. */
-	while (!file && !(file = tmem_cached_file_make(mapping, pool, GFP_NOFS | __GFP_NOFAIL)))
+	while (!file && !(file = tmem_cached_file_make(mapping, GFP_NOFS | __GFP_NOFAIL)))
 		schedule_timeout_uninterruptible(1);
-	WRITE_ONCE(file->spoiled, true);
-	smp_mb();	/* pairs with put_folio(): the caller flushes now */
+	return file;
+}
+
+/* Under the lock: whoever puts sees the mark, or, by the number, that it came while he put. */
+static void forbid(struct tmem_cached_file *file, bool *mark)
+{
+	WRITE_ONCE(*mark, true);
+	smp_wmb();	/* pairs with put_folio() */
+	WRITE_ONCE(file->changes, file->changes + 1);
+}
+
+/**
+ * tmem_cached_file_taint - somebody may be changing a range from here on, below the page cache
+ * @file: the file
+ * @first: first index
+ * @last: last index; may be far beyond the end of the file
+ *
+ * The caller flushes the range afterwards.
+ *
+ * Context: Process context. Does not sleep. The caller keeps the inode from ending.
+ */
+void tmem_cached_file_taint(struct tmem_cached_file *file, pgoff_t first, pgoff_t last)
+{
+	if (tmem_left_out("taint"))
+		return;
+	spin_lock(&file->lock);
+	file->first = file->tainted ? min(file->first, first) : first;
+	file->last = file->tainted ? max(file->last, last) : last;
+	forbid(file, &file->tainted);
+	spin_unlock(&file->lock);
+	smp_mb();	/* pairs with put_folio(): the flush comes after */
+}
+
+/**
+ * tmem_cached_file_map_out - nothing of this file will be put any more
+ * @file: the file
+ *
+ * The caller flushes it afterwards.
+ *
+ * Context: Process context. Does not sleep. The caller keeps the inode from ending.
+ */
+void tmem_cached_file_map_out(struct tmem_cached_file *file)
+{
+	spin_lock(&file->lock);
+	forbid(file, &file->mapped_out);
+	spin_unlock(&file->lock);
+	smp_mb();	/* as above */
 }
 
 /**
@@ -140,12 +193,15 @@ void tmem_cached_file_forget(struct address_space *mapping)
 
 	if (!file || rhashtable_remove_fast(&files, &file->node, by_mapping))
 		return;
+	tmem_taint_unask(file);
 	/*
-	 * A record that was made for its marks alone may name no pool. An inode ends in evict(), on every kernel
-	 * after its writeback was waited for, so whoever comes here may sleep.
+	 * A record that was made for its marks alone may name no pool. An inode ends in evict(), on
+	 * every kernel after its writeback was waited for, so whoever comes here may sleep.
 	 */
 	if (atomic_long_read(&file->highest) >= 0)
 		tmem_hook_flush_object_slowly(client_of_files, file->pool, &file->oid);
+	/* The page cache is empty, so is this, but for what was marked just after it had gone. */
+	xa_destroy(&file->suspects);
 	kfree_rcu(file, rcu);
 }
 

@@ -103,6 +103,30 @@
 #define TMEM_FILEMAP_INVALIDATE_INODE
 #endif
 
+#ifdef TMEM_REDIRECTS
+
+/* 2025, 6.19 at the latest: an inode's state is read by a function. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+#define tmem_inode_is_new(inode) (inode_state_read_once(inode) & I_NEW)
+#else
+#define tmem_inode_is_new(inode) (READ_ONCE((inode)->i_state) & I_NEW)
+#endif
+
+/* 2024-03, 6.9: a lease is a type of its own, and what it shares with locks has its own prefix. */
+#include <linux/fs.h>
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
+#include <linux/filelock.h>
+#define TMEM_LEASE struct file_lease
+#define tmem_lease_list c.flc_list
+#define tmem_lease_flags c.flc_flags
+#else
+#define TMEM_LEASE struct file_lock
+#define tmem_lease_list fl_list
+#define tmem_lease_flags fl_flags
+#endif
+
+#endif /* TMEM_REDIRECTS */
+
 /*
  * The functions through which pages are swapped, where they are redirected:
  * 2023-08, 6.6: frontswap is removed, zswap is called directly; 2024-01, 6.8:

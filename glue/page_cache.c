@@ -12,61 +12,87 @@
  *	truncate_inode_pages_range       truncate, punch, collapse    taint, bar, flush before and after
  *	invalidate_inode_pages2_range    before a direct write        the same
  *	filemap_invalidate_inode         btrfs clones (from 6.10 on)  the same
- *	generic_remap_file_range_prep    before a clone               taint, flush after
- *	lock_two_nondirectories          ext4 exchanges extents       taint both, flush after
- *	unlock_two_nondirectories        it has                       drop both files' folios
- *	destroy_swap_extents             a swap area ends             drop the file's folios
+ *	generic_remap_file_range_prep    before a clone               the same
+ *	lock_two_nondirectories          ext4 exchanges extents       taint both, flush
+ *	destroy_swap_extents             a swap area ends             taint, flush
+ *	dquot_disable                    a quota file ends            taint, flush
+ *	bmap                             "where are its blocks?"      nothing is put any more, flush
+ *	generic_fadvise, drop_pagecache_sb  the user empties the page cache  flush; what stays is suspect
  *	clear_inode                      the inode ends               flush the object
  *	generic_shutdown_super           the file system ends         destroy the pool
- *	mm_filemap_delete_from_page_cache (tracepoint)  any removal   flush, unless it is our put's
+ *	mm_filemap_delete_from_page_cache (tracepoint)  any removal   flush, unless it is our put's; no suspect any more
  *	writeback_dirty_folio (tracepoint)              clean -> dirty  flush
  *
  * The invariant is in page_cache.h. How it is kept:
  *
  * Put. Reclaim has the folio locked, isolated, unmapped; it is uptodate and
- * clean. We put first and let the kernel remove it then, which it does only
- * if nobody has another reference and nobody dirtied it: the kernel's own
- * proof that what we put is still what the file system has. If it does not,
- * we flush. While it is under way, the removal's tracepoint must know that
- * this removal is ours: the folio's address is in a small table (removals).
+ * clean. We put first and let the kernel remove it then, which it does only if
+ * nobody has another reference and nobody dirtied it: the kernel's own proof
+ * that what we put is still what the file system has. If it does not, we flush.
+ * While it is under way, the removal's tracepoint must know that this removal
+ * is ours: the folio's address is in a small table (removals).
  *
  * Every other removal flushes; every first dirtying flushes. So a page that is
  * written while it is in the page cache, whoever writes it, is not in tmem by
  * the time it leaves.
  *
  * Get. Only into a folio that is in the page cache, locked and not uptodate:
- * whoever truncates must wait for that lock and then removes the folio. To
- * look into tmem first and add the folio afterwards would let a truncation
- * slip in between.
+ * whoever truncates must wait for that lock and then removes the folio. To look
+ * into tmem first and add the folio afterwards would let a truncation slip in
+ * between.
  *
  * What changes the file below the page cache:
  *
  * - Truncation and its relatives flush the range, before and after they remove
- *   the folios. In between, gets from that file are barred: the file system
- *   may already have changed what is below, or be about to. A put that races
- *   with the removal has the folio's lock, for which the removal waits, so
- *   flushing afterwards sees it.
+ *   the folios. In between, gets from that file are barred: the file system may
+ *   already have changed what is below, or be about to. A put that races with
+ *   the removal has the folio's lock, for which the removal waits, so flushing
+ *   afterwards sees it.
  * - That is not the end of it. Direct writes invalidate the range and write
- *   then; btrfs removes the folios and punches the hole afterwards, and looks
- *   for folios that came meanwhile. A reader may fetch old data in that time,
- *   and a put would keep it. (After a direct write the kernel invalidates once
- *   more, but not if the page cache is empty.) So the file is tainted: nothing
- *   is put until its i_rwsem could be had, exclusively, while no direct I/O
- *   was counted. Whoever changes a file below the page cache has i_rwsem until
- *   he is done or, for direct I/O, counted: so none can be missed. The record
- *   of a file begins tainted, which covers all that began before it did, and
- *   before we were loaded.
- * - ext4 exchanges the blocks of two files below folios that it does not look
- *   at: clean, and stale. Before it lets go of i_rwsem, which keeps them from
- *   being put, they are dropped.
- * - A file that is a swap area is written to by its blocks. Meanwhile nothing of
- *   it is put or filled in. But what we have of it from before stays, and so do
- *   folios that were resident or are read. When the area ends, after its last
- *   write and while the inode still says that it is one, they are all dropped.
- * - If the invalidation fails, the page cache may have kept a stale folio. The
- *   kernel is rid of it with the next reclaim; we would keep it. Nothing of
- *   that file is put any more (spoiled): it gets a record for that, if it has
- *   none.
+ *   then; btrfs removes the folios and punches the hole afterwards. A reader
+ *   may fetch old data in that time, and a put would keep it. So the file is
+ *   tainted: nothing of it is put until i_rwsem has been seen free while no
+ *   direct I/O was counted. Whoever changes a file below the page cache has
+ *   i_rwsem until he is done or, for direct I/O, is counted. A file without a
+ *   record gets one for that, so a change that began while the file had none is
+ *   not missed either.
+ * - Nor is that. A change need not be rid of the old folios by its end: a
+ *   direct write that fails half way, for want of a block or since its source
+ *   is not there, does not invalidate again; nor does one after which the page
+ *   cache refuses to be; btrfs lets a clone be killed between two extents; ext4
+ *   exchanges the blocks of two files and does not look at the folios of one.
+ *   So when the taint ends, every folio that is resident in the range that may
+ *   have changed becomes a suspect, and is not put as long as it stays
+ *   (suspects.c).
+ *
+ *   Why no folio that was resident during a failed or killed change is ever
+ *   put: say F was resident at some moment of the change C. Until C ends, its
+ *   file is tainted: C tainted it before it changed a block (the functions
+ *   above), and the taint cannot end before i_rwsem or the count is free, so
+ *   not before C has ended. If F leaves the page cache before that, it is not
+ *   put, as the file is tainted. Otherwise F is resident when the taint ends,
+ *   and at every moment of the walk that begins then, unless it leaves the page
+ *   cache in between: not put either, as the taint is taken away only after the
+ *   walk. Found by the walk, it is a suspect until it leaves. And a put of F
+ *   that looked at all this before C began sees, when it has put, that the
+ *   count of changes is another, and flushes.
+ * - A file that is a swap area, or an old-style quota file, is written to by
+ *   its blocks, with neither i_rwsem nor a count. Meanwhile nothing of it is
+ *   put or filled in, and its taint does not end. But what we have of it from
+ *   before stays, and so do folios that were resident or are read: when it
+ *   ceases to be one, after the last such write and while the inode still says
+ *   that it is one, it is tainted, so what is resident then becomes suspect,
+ *   and flushed. A file that pNFS clients write to stays tainted while they
+ *   have a layout.
+ * - Who has asked for the blocks of a file (bmap) may write to them when he
+ *   likes and never says that he is done. Nothing of such a file is put again.
+ * - What was before us, nobody can tell: at load each folio that is there
+ *   becomes a suspect, before the first put (file_walk.c). It stays in the page
+ *   cache, and is lost once.
+ * - The disk may be changed below the file system, by an administrator who then
+ *   empties the page cache: drop_caches, or POSIX_FADV_DONTNEED. What we have
+ *   goes with it, what could not be dropped becomes suspect, and while that is
+ *   under way nothing is filled in.
  * - The end of the file. Readahead that races with a truncation can leave
  *   uptodate folios beyond the new end, with data of another file even (ext4
  *   with blocks smaller than pages reuses a stale mapping). The kernel loses
@@ -125,14 +151,18 @@ bool tmem_page_cache_event_next(unsigned int number, const char **name, unsigned
 
 #else
 
+#include <linux/completion.h>
 #include <linux/err.h>
+#include <linux/fadvise.h>
 #include <linux/hash.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/printk.h>
+#include <linux/quotaops.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
+#include <linux/workqueue.h>
 
 #include "page_cache.h"
 #include "redirect.h"
@@ -181,7 +211,10 @@ static atomic_t *bar_of(struct address_space *mapping)
 static void bar(struct address_space *mapping)
 {
 	atomic_inc(bar_of(mapping));
-	/* Either a get that sees no bar has its folio in the page cache before we look there, or it sees the bar. */
+	/*
+	 * Either a get that sees no bar has its folio in the page cache before we look there, or it
+	 * sees the bar.
+	 */
 	smp_mb__after_atomic();
 }
 
@@ -191,15 +224,25 @@ static void unbar(struct address_space *mapping)
 	atomic_dec(bar_of(mapping));
 }
 
+/* The same for all files. */
+static atomic_t bars_of_all;
+
 static bool is_barred(struct address_space *mapping)
 {
 	smp_mb();
-	return atomic_read(bar_of(mapping)) && !tmem_left_out("bar");
+	return (atomic_read(bar_of(mapping)) || atomic_read(&bars_of_all)) && !tmem_left_out("bar");
 }
 
 /* ---- who takes part ---- */
 
-static bool is_file(const struct address_space *mapping)
+/**
+ * tmem_is_file - whether a mapping is a regular file's own
+ * @mapping: the mapping
+ *
+ * Context: Any.
+ * Return: Whether it is.
+ */
+bool tmem_is_file(const struct address_space *mapping)
 {
 	const struct inode *inode = mapping->host;
 
@@ -207,25 +250,31 @@ static bool is_file(const struct address_space *mapping)
 	       inode->i_mapping == mapping;
 }
 
-/*
- * Files that are left alone wherever they are: what is in memory already, what
- * must not lie about in clear after its key is gone, what is verified whenever
- * it is read, what is written below the page cache.
+/**
+ * tmem_is_excluded - whether a file is left alone, wherever it is
+ * @inode: the file's
+ *
+ * What is in memory already, what must not lie about in clear after its key
+ * is gone, what is verified whenever it is read; and what is written below the page
+ * cache, with neither i_rwsem nor a count: swap files, and old-style quota
+ * files, which the kernel writes through buffers of the block device.
+ *
+ * Context: Any.
+ * Return: Whether it is.
  */
-static bool is_excluded(const struct inode *inode)
+bool tmem_is_excluded(const struct inode *inode)
 {
 	return (IS_DAX(inode) && !tmem_left_out("dax")) ||
 	       (IS_ENCRYPTED(inode) && !tmem_left_out("encrypted")) ||
 	       (IS_VERITY(inode) && !tmem_left_out("verity")) ||
-	       (IS_SWAPFILE(inode) && !tmem_left_out("swap_file"));
+	       (IS_SWAPFILE(inode) && !tmem_left_out("swap_file")) ||
+	       (IS_NOQUOTA(inode) && !tmem_left_out("noquota"));
 }
 
 /* Whether every way to change this file's pages is one that we see. */
 static bool takes_part(const struct address_space *mapping)
 {
-	const struct inode *inode = mapping->host;
-
-	return is_file(mapping) && !is_excluded(inode);
+	return tmem_is_file(mapping) && !tmem_is_excluded(mapping->host);
 }
 
 /* Nothing is known to be wrong with the folio, and nobody but reclaim has it. */
@@ -246,13 +295,13 @@ static pgoff_t file_pages(const struct address_space *mapping)
 	return DIV_ROUND_UP_ULL(i_size_read(mapping->host), PAGE_SIZE);
 }
 
-/* The record of a file that reclaim takes a folio of; made now if it has none. */
+/* The record of a file that reclaim takes a folio of, with a pool; made now if it has none. */
 static struct tmem_cached_file *file_to_put_to(struct address_space *mapping)
 {
 	struct tmem_cached_file *file = tmem_cached_file_find(mapping);
 	int pool;
 
-	if (file)
+	if (file && READ_ONCE(file->pool) >= 0)
 		return file;
 	pool = tmem_cached_super_pool(mapping->host->i_sb);
 	if (pool < 0) {
@@ -260,34 +309,13 @@ static struct tmem_cached_file *file_to_put_to(struct address_space *mapping)
 		tmem_saw(folios_ineligible);
 		return NULL;
 	}
-	file = tmem_cached_file_make(mapping, pool, GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
 	if (!file)
+		file = tmem_cached_file_make(mapping, GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
+	if (file)
+		WRITE_ONCE(file->pool, pool);
+	else
 		tmem_saw(folios_crowded);
 	return file;
-}
-
-/* ---- files that change below the page cache ---- */
-
-/* Whoever calls has i_rwsem. A file without a record needs nothing: a record begins tainted. */
-static void taint(struct address_space *mapping)
-{
-	struct tmem_cached_file *file = tmem_left_out("taint") ? NULL : tmem_cached_file_find(mapping);
-
-	if (file)
-		WRITE_ONCE(file->tainted, true);
-}
-
-/* Whether somebody may be changing the file; finds out if that has ended. Does not wait. */
-static bool is_tainted(struct tmem_cached_file *file, struct inode *inode)
-{
-	if (!READ_ONCE(file->tainted))
-		return READ_ONCE(file->spoiled);
-	if (!inode_trylock(inode))
-		return true;
-	if (!atomic_read(&inode->i_dio_count))
-		WRITE_ONCE(file->tainted, false);
-	inode_unlock(inode);
-	return READ_ONCE(file->tainted) || READ_ONCE(file->spoiled);
 }
 
 /* ---- put ---- */
@@ -299,6 +327,7 @@ static bool put_folio(struct address_space *mapping, struct folio *folio)
 	const pgoff_t end = file_pages(mapping);
 	struct tmem_cached_file *file;
 	unsigned long i, stored = 0;
+	unsigned int changes;
 
 	tmem_saw(folios_reclaimed);
 	if (!takes_part(mapping)) {
@@ -312,8 +341,20 @@ static bool put_folio(struct address_space *mapping, struct folio *folio)
 	file = file_to_put_to(mapping);
 	if (!file)
 		return false;
-	if (is_tainted(file, mapping->host)) {
+	/* Pairs with whoever forbids it: he marks, then counts, then flushes. */
+	changes = READ_ONCE(file->changes);
+	smp_rmb();
+	if (READ_ONCE(file->mapped_out)) {
+		tmem_saw(folios_ineligible);
+		return false;
+	}
+	if (smp_load_acquire(&file->tainted)) {
+		tmem_taint_ask(file, false);
 		tmem_saw(folios_tainted);
+		return false;
+	}
+	if (tmem_is_suspect(file, folio->index, count)) {
+		tmem_saw(folios_suspect);
 		return false;
 	}
 	if (!removal_begin(folio)) {
@@ -337,9 +378,9 @@ static bool put_folio(struct address_space *mapping, struct folio *folio)
 	/* What an earlier put may have left is not what the file has there now. */
 	if (i < count)
 		tmem_cached_file_flush(file, folio->index + i, folio->index + count - 1);
-	/* Spoiled since we looked: whoever did so flushes afterwards, and we do if that was before our put. */
+	/* Forbidden since we looked: whoever did so flushes afterwards, and we do if that was before our put. */
 	smp_mb();
-	if (READ_ONCE(file->spoiled)) {
+	if (READ_ONCE(file->changes) != changes) {
 		tmem_cached_file_flush(file, folio->index, folio->index + count - 1);
 		stored = 0;
 	}
@@ -390,7 +431,7 @@ static bool fill_folio(struct tmem_cached_file *file, struct address_space *mapp
 	unsigned long i;
 
 	if (folio_test_uptodate(folio) || folio_test_dirty(folio) || folio_test_private(folio) ||
-	    folio_test_writeback(folio) || !takes_part(mapping) || file->pool < 0)
+	    folio_test_writeback(folio) || !takes_part(mapping) || READ_ONCE(file->pool) < 0)
 		return false;
 	if (folio->index + count > file_pages(mapping)) {
 		tmem_saw(pages_beyond_end);
@@ -561,38 +602,54 @@ static void flush_folio(struct address_space *mapping, struct folio *folio)
 	rcu_read_unlock();
 }
 
-/* The caller keeps the inode from ending. */
-static void flush_range(struct address_space *mapping, pgoff_t first, pgoff_t last)
+/* ---- what changes a file below the page cache ---- */
+
+/*
+ * The record of a file that is about to change: made, if it has none and its history matters. An
+ * inode that ends is put no more, so there is nothing to remember of it.
+ */
+static struct tmem_cached_file *file_to_change(struct address_space *mapping)
 {
 	struct tmem_cached_file *file = tmem_cached_file_find(mapping);
 
-	if (file)
-		tmem_cached_file_flush_slowly(file, first, last);
+	if (!file && tmem_is_file(mapping) && !mapping_exiting(mapping) &&
+	    tmem_cached_super_is_known(mapping->host->i_sb))
+		file = tmem_cached_file_must(mapping);
+	return file;
 }
 
-/* Between these two, the page cache and what is below it may change, and do not agree. */
-static void begin_change(struct address_space *mapping, pgoff_t first, pgoff_t last)
+/* Between these two, the page cache and what is below it may change, and do not agree. NULL: of no interest. */
+static struct tmem_cached_file *begin_change(struct address_space *mapping, pgoff_t first, pgoff_t last)
 {
-	/* An inode that ends is put no more: no need to find out when it is free. */
+	struct tmem_cached_file *file = file_to_change(mapping);
+
+	if (!file)
+		return NULL;
 	if (!mapping_exiting(mapping))
-		taint(mapping);
+		tmem_cached_file_taint(file, first, last);
 	bar(mapping);
-	flush_range(mapping, first, last);
+	tmem_cached_file_flush_slowly(file, first, last);
+	return file;
 }
 
-static void end_change(struct address_space *mapping, pgoff_t first, pgoff_t last, int error)
+/* What should have gone and is still there is found when the taint ends, whatever the original says. */
+static void end_change(struct tmem_cached_file *file, pgoff_t first, pgoff_t last)
 {
-	if (error && is_file(mapping) && !tmem_left_out("spoil"))
-		tmem_cached_file_spoil(mapping, tmem_cached_super_pool(mapping->host->i_sb));
-	flush_range(mapping, first, last);
-	unbar(mapping);
+	if (!file)
+		return;
+	tmem_cached_file_flush_slowly(file, first, last);
+	unbar(file->mapping);
+	if (!mapping_exiting(file->mapping))
+		tmem_taint_ask(file, true);
 }
 
-/* What happens when every folio has busy buffers, say. */
-static void fail_to_change(struct address_space *mapping)
+/*
+ * A file changes, all of it perhaps, from here until i_rwsem is free, or whatever else keeps its
+ * taint has ended.
+ */
+static void change_all(struct address_space *mapping)
 {
-	begin_change(mapping, 0, ULONG_MAX);
-	end_change(mapping, 0, ULONG_MAX, -EBUSY);
+	end_change(begin_change(mapping, 0, ULONG_MAX), 0, ULONG_MAX);
 }
 
 TMEM_ORIGINAL(void, truncate_inode_pages_range, (struct address_space *mapping, loff_t first,
@@ -602,11 +659,12 @@ static void our_truncate_inode_pages_range(struct address_space *mapping, loff_t
 {
 	const pgoff_t first_index = first >> PAGE_SHIFT;
 	const pgoff_t last_index = last == (tmem_truncate_last_t)-1 ? ULONG_MAX : last >> PAGE_SHIFT;
+	struct tmem_cached_file *file;
 
 	tmem_hook_enter();
-	begin_change(mapping, first_index, last_index);
+	file = begin_change(mapping, first_index, last_index);
 	static_call(original_truncate_inode_pages_range)(mapping, first, last);
-	end_change(mapping, first_index, last_index, 0);
+	end_change(file, first_index, last_index);
 	tmem_hook_leave();
 }
 
@@ -615,12 +673,13 @@ TMEM_ORIGINAL(int, invalidate_inode_pages2_range, (struct address_space *mapping
 static int our_invalidate_inode_pages2_range(struct address_space *mapping, pgoff_t first,
 					     pgoff_t last)
 {
+	struct tmem_cached_file *file;
 	int error;
 
 	tmem_hook_enter();
-	begin_change(mapping, first, last);
+	file = begin_change(mapping, first, last);
 	error = static_call(original_invalidate_inode_pages2_range)(mapping, first, last);
-	end_change(mapping, first, last, error);
+	end_change(file, first, last);
 	tmem_hook_leave();
 	return error;
 }
@@ -633,22 +692,25 @@ TMEM_ORIGINAL(int, filemap_invalidate_inode, (struct inode *inode, bool write_ba
 static int our_filemap_invalidate_inode(struct inode *inode, bool write_back, loff_t first,
 					loff_t last)
 {
-	struct address_space *mapping = inode->i_mapping;
 	const pgoff_t first_index = first >> PAGE_SHIFT;
 	const pgoff_t last_index = last == LLONG_MAX ? ULONG_MAX : last >> PAGE_SHIFT;
+	struct tmem_cached_file *file;
 	int error;
 
 	tmem_hook_enter();
-	begin_change(mapping, first_index, last_index);
+	file = begin_change(inode->i_mapping, first_index, last_index);
 	error = static_call(original_filemap_invalidate_inode)(inode, write_back, first, last);
-	end_change(mapping, first_index, last_index, error);
+	end_change(file, first_index, last_index);
 	tmem_hook_leave();
 	return error;
 }
 
 #endif
 
-/* Both files' i_rwsem are held from before until the extents are shared. */
+/*
+ * Both files' i_rwsem are held from before until the extents are shared, or the task was killed.
+ * What is shared begins at @to_offset; how long it is, the original may yet change.
+ */
 TMEM_ORIGINAL(int, generic_remap_file_range_prep, (struct file *from, loff_t from_offset,
 						   struct file *to, loff_t to_offset, loff_t *bytes,
 						   unsigned int flags));
@@ -656,82 +718,162 @@ static int our_generic_remap_file_range_prep(struct file *from, loff_t from_offs
 					     struct file *to, loff_t to_offset, loff_t *bytes,
 					     unsigned int flags)
 {
-	struct address_space *mapping = file_inode(to)->i_mapping;
+	const pgoff_t first = to_offset >> PAGE_SHIFT;
+	struct tmem_cached_file *file;
 	int error;
 
 	tmem_hook_enter();
-	taint(mapping);
+	file = begin_change(file_inode(to)->i_mapping, first, ULONG_MAX);
 	error = static_call(original_generic_remap_file_range_prep)(from, from_offset, to, to_offset,
 								    bytes, flags);
-	flush_range(mapping, 0, ULONG_MAX);
+	end_change(file, first, ULONG_MAX);
 	tmem_hook_leave();
 	return error;
 }
 
-/* ext4 exchanges the blocks of two files below folios that it neither reads nor dirties. */
+/*
+ * Whether who has locked both files may exchange their blocks, below folios that it neither reads nor dirties. Only
+ * ext4 does, of files that are both open for writing. Renames come here much more often.
+ */
+static bool may_exchange(const struct inode *one, const struct inode *other)
+{
+	return one && other && one != other && !strcmp(one->i_sb->s_type->name, "ext4") &&
+	       inode_is_open_for_write(one) && inode_is_open_for_write(other);
+}
+
 TMEM_ORIGINAL(void, lock_two_nondirectories, (struct inode *one, struct inode *other));
 static void our_lock_two_nondirectories(struct inode *one, struct inode *other)
 {
-	struct inode *const both[] = { one, other };
-	unsigned int i;
-
 	tmem_hook_enter();
 	static_call(original_lock_two_nondirectories)(one, other);
-	for (i = 0; one && other && i < ARRAY_SIZE(both); i++) {
-		taint(both[i]->i_mapping);
-		flush_range(both[i]->i_mapping, 0, ULONG_MAX);
+	if (may_exchange(one, other)) {
+		change_all(one->i_mapping);
+		change_all(other->i_mapping);
 	}
-	tmem_hook_leave();
-}
-
-/* Writes what is dirty, then drops every folio: what is read from here on is what the file system has. */
-static void drop_folios(struct address_space *mapping)
-{
-	/* Its errors are for who calls fsync(). */
-	filemap_fdatawrite(mapping);
-	filemap_fdatawait_keep_errors(mapping);
-	/* Comes to our_invalidate_inode_pages2_range(), so that a folio which stays spoils the file. */
-	if (!tmem_left_out("invalidation"))
-		invalidate_inode_pages2(mapping);
-	else
-		fail_to_change(mapping);
-}
-
-/*
- * i_rwsem of both is still held. Whoever exchanges blocks has both files open
- * for writing; whoever renames one file over another, which comes here much
- * more often, does not need that.
- */
-TMEM_ORIGINAL(void, unlock_two_nondirectories, (struct inode *one, struct inode *other));
-static void our_unlock_two_nondirectories(struct inode *one, struct inode *other)
-{
-	tmem_hook_enter();
-	if (one && other && one != other && takes_part(one->i_mapping) &&
-	    takes_part(other->i_mapping) && inode_is_open_for_write(one) &&
-	    inode_is_open_for_write(other)) {
-		drop_folios(one->i_mapping);
-		drop_folios(other->i_mapping);
-	}
-	static_call(original_unlock_two_nondirectories)(one, other);
 	tmem_hook_leave();
 }
 
 #ifdef CONFIG_SWAP
 
-/* Called with the area's file open, or, if swapon has failed early, without one. */
+/*
+ * Called with the area's file open, or, if swapon has failed early, without one. After the last
+ * write to its blocks, and while the inode says that it is a swap file, so that the taint outlasts
+ * that.
+ */
 TMEM_ORIGINAL(void, destroy_swap_extents, (TMEM_SWAP_EXTENTS_OF));
 static void our_destroy_swap_extents(TMEM_SWAP_EXTENTS_OF)
 {
 	const struct file *file = tmem_swap_extents_file;
 
 	tmem_hook_enter();
-	if (!IS_ERR_OR_NULL(file) && S_ISREG(file_inode(file)->i_mode))
-		drop_folios(file->f_mapping);
+	if (!IS_ERR_OR_NULL(file))
+		change_all(file->f_mapping);
 	static_call(original_destroy_swap_extents)(TMEM_SWAP_EXTENTS);
 	tmem_hook_leave();
 }
 
 #endif
+
+#ifdef CONFIG_QUOTA
+
+/*
+ * Old-style quota files cease to be written, all of them or those of one type. They are truncated then, but not if
+ * quotas had only been suspended. While an inode says that quotas do not count for it, its taint does not end.
+ */
+TMEM_ORIGINAL(int, dquot_disable, (struct super_block *super, int type, unsigned int flags));
+static int our_dquot_disable(struct super_block *super, int type, unsigned int flags)
+{
+	unsigned int i;
+	int error;
+
+	tmem_hook_enter();
+	for (i = 0; i < MAXQUOTAS; i++) {
+		struct inode *inode = sb_dqopt(super)->files[i];
+
+		if (inode)
+			change_all(inode->i_mapping);
+	}
+	error = static_call(original_dquot_disable)(super, type, flags);
+	tmem_hook_leave();
+	return error;
+}
+
+#endif
+
+/*
+ * Whoever asks where a file's blocks are may write to them at any time, and never says that he is
+ * done: md does, for the bitmap of an array that is kept in a file.
+ */
+TMEM_ORIGINAL(int, bmap, (struct inode *inode, sector_t *block));
+static int our_bmap(struct inode *inode, sector_t *block)
+{
+	struct tmem_cached_file *file;
+	int error;
+
+	tmem_hook_enter();
+	file = file_to_change(inode->i_mapping);
+	if (file && !READ_ONCE(file->mapped_out)) {
+		tmem_cached_file_map_out(file);
+		tmem_cached_file_flush_slowly(file, 0, ULONG_MAX);
+	}
+	error = static_call(original_bmap)(inode, block);
+	tmem_hook_leave();
+	return error;
+}
+
+/* ---- what is to be read from the disk again ---- */
+
+/* What the kernel could not drop, as it is in use, may be what the user wants to be rid of. */
+TMEM_ORIGINAL(int, generic_fadvise, (struct file *opened, loff_t offset, loff_t bytes, int advice));
+static int our_generic_fadvise(struct file *opened, loff_t offset, loff_t bytes, int advice)
+{
+	struct address_space *mapping = opened->f_mapping;
+	const bool drops = advice == POSIX_FADV_DONTNEED && mapping && tmem_is_file(mapping) &&
+			   offset >= 0 && bytes >= 0;
+	const loff_t end = !bytes || offset > LLONG_MAX - bytes ? LLONG_MAX : offset + bytes - 1;
+	const pgoff_t first = offset >> PAGE_SHIFT, last = end == LLONG_MAX ? ULONG_MAX : end >> PAGE_SHIFT;
+	struct tmem_cached_file *file;
+	int error;
+
+	tmem_hook_enter();
+	/* What came from tmem after the kernel had dropped it would be there again. */
+	if (drops)
+		bar(mapping);
+	error = static_call(original_generic_fadvise)(opened, offset, bytes, advice);
+	if (drops) {
+		file = filemap_range_has_page(mapping, offset, end) ? file_to_change(mapping) :
+								     tmem_cached_file_find(mapping);
+		if (file) {
+			tmem_suspect_residents(file, first, last);
+			tmem_cached_file_flush_slowly(file, first, last);
+		}
+		unbar(mapping);
+	}
+	tmem_hook_leave();
+	return error;
+}
+
+/* One file system's part of drop_caches; s_umount is held. */
+TMEM_ORIGINAL(void, drop_pagecache_sb, (struct super_block *super, void *unused));
+static void our_drop_pagecache_sb(struct super_block *super, void *unused)
+{
+	const bool known = tmem_cached_super_is_known(super);
+
+	tmem_hook_enter();
+	if (known) {
+		atomic_inc(&bars_of_all);
+		smp_mb__after_atomic();
+	}
+	static_call(original_drop_pagecache_sb)(super, unused);
+	if (known) {
+		tmem_file_walk(super);
+		smp_mb__before_atomic();
+		atomic_dec(&bars_of_all);
+	}
+	tmem_hook_leave();
+}
+
+/* ---- the end of inodes and file systems ---- */
 
 TMEM_ORIGINAL(void, clear_inode, (struct inode *inode));
 static void our_clear_inode(struct inode *inode)
@@ -755,8 +897,18 @@ static void our_generic_shutdown_super(struct super_block *super)
 
 static void on_delete(void *unused, struct folio *folio)
 {
-	if (!removal_is_ours(folio))
-		flush_folio(folio->mapping, folio);
+	struct tmem_cached_file *file;
+
+	/* One that was put was no suspect. If it has become one meanwhile, the put saw that, and has flushed. */
+	rcu_read_lock();
+	file = tmem_cached_file_find(folio->mapping);
+	if (file) {
+		tmem_suspects_gone(file, folio->index, folio_nr_pages(folio));
+		if (!removal_is_ours(folio))
+			tmem_cached_file_flush(file, folio->index,
+					       folio->index + folio_nr_pages(folio) - 1);
+	}
+	rcu_read_unlock();
 }
 
 static void on_dirty(void *unused, struct folio *folio, struct address_space *mapping)
@@ -780,10 +932,15 @@ static struct tmem_redirect redirects[] = {
 #endif
 	TMEM_REDIRECT(generic_remap_file_range_prep),
 	TMEM_REDIRECT(lock_two_nondirectories),
-	TMEM_REDIRECT(unlock_two_nondirectories),
 #ifdef CONFIG_SWAP
 	TMEM_REDIRECT(destroy_swap_extents),
 #endif
+#ifdef CONFIG_QUOTA
+	TMEM_REDIRECT(dquot_disable),
+#endif
+	TMEM_REDIRECT(bmap),
+	TMEM_REDIRECT(generic_fadvise),
+	TMEM_REDIRECT(drop_pagecache_sb),
 	TMEM_REDIRECT(clear_inode),
 	TMEM_REDIRECT(generic_shutdown_super),
 	TMEM_REDIRECT(__remove_mapping),
@@ -793,9 +950,27 @@ static struct tmem_redirect redirects[] = {
 
 static bool attached;
 
+/*
+ * What the files have behind them is looked at before anything is put. A file system that is just being mounted or
+ * unmounted can be waited for, for a long time: by a worker, then.
+ */
+#define WALK_SECONDS 5
+static DECLARE_COMPLETION(walked);
+
+static void walk_and_begin(struct work_struct *work)
+{
+	tmem_file_walk_all();
+	WRITE_ONCE(working, true);
+	complete_all(&walked);
+}
+
+static DECLARE_WORK(walk_work, walk_and_begin);
+
 static void disarm(void)
 {
+	cancel_work_sync(&walk_work);
 	WRITE_ONCE(working, false);
+	tmem_suspects_stop();
 	tmem_redirect_disarm(redirects, ARRAY_SIZE(redirects));
 	tmem_probe_disarm(probes, ARRAY_SIZE(probes));
 	tmem_hooks_quiesce();
@@ -818,6 +993,7 @@ struct tmem_attachment tmem_page_cache_attach(struct tmem_client *client)
 	if (error)
 		return (struct tmem_attachment){ .how = "no memory for the table of files" };
 	tmem_cached_super_start(client);
+	tmem_suspects_start();
 	error = tmem_probe_arm(probes, ARRAY_SIZE(probes), why, sizeof(why));
 	if (!error)
 		error = tmem_redirect_arm(redirects, ARRAY_SIZE(redirects), why, sizeof(why));
@@ -826,7 +1002,10 @@ struct tmem_attachment tmem_page_cache_attach(struct tmem_client *client)
 		return (struct tmem_attachment){ .how = why };
 	}
 	attached = true;
-	WRITE_ONCE(working, true);
+	reinit_completion(&walked);
+	queue_work(tmem_unbound_wq, &walk_work);
+	if (!wait_for_completion_timeout(&walked, WALK_SECONDS * HZ))
+		pr_info("a file system is being mounted or unmounted: file pages will be taken when that is over\n");
 	return (struct tmem_attachment){
 		.attached = true,
 		.how = "redirected page-cache functions",

@@ -254,8 +254,8 @@ verdict test_move_extents(void)
 }
 
 /*
- * unlock_two_nondirectories: the donor's pages are resident, and ext4 leaves them so: clean, and old. The kernel loses
- * them with the next reclaim.
+ * suspects: the donor's pages are resident, and ext4 leaves them so: clean, and old. The kernel loses them with the next
+ * reclaim.
  */
 verdict test_move_extents_resident(void)
 {

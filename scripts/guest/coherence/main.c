@@ -3,13 +3,15 @@
  * coherence - one test for each way in which a page kept outside of the page cache could become stale.
  *
  *   coherence --directory DIR [--rounds N] [--only NAME] [--device DEVICE --type FILE-SYSTEM] [--list]
+ *             [--module PATH [--words "WORD..."]]
  *
  * Each builds one order of events and compares every byte; a comment at each says which hooks and which rule make it
  * pass, so that a module without them must fail it. Pages are sent out of the page cache by reclaim in a cgroup of
  * the program's own, and it is checked that they are out. The races (direct-async, end-of-file) want a slow disk.
  *
  *   --rounds   of those tests that need more than one (default 10)
- *   --device   what DIR is mounted from, for the test that mounts it elsewhere
+ *   --device   what DIR is mounted from, for the tests that mount it elsewhere or otherwise, or write to it
+ *   --module   the module that is loaded, for the test that loads it anew, with --words
  *
  * Prints "ok NAME", "not ok NAME: why", "skip NAME: why" and "note NAME: what was seen".
  * Exit: 0 no test failed, 1 one did, 4 usage or set-up.
@@ -50,6 +52,20 @@ static const struct {
 	{ "direct-write", test_direct_write },
 	{ "direct-write-blocks", test_direct_write_other_descriptor },
 	{ "direct-async", test_direct_async },
+	{ "direct-fault", test_direct_fault },
+	{ "direct-full", test_direct_full },
+	{ "clone-killed", test_clone_killed },
+	{ "clone-keeps", test_clone_keeps },
+	{ "rename-keeps", test_rename_keeps },
+	{ "suspect-once", test_suspect_once },
+	{ "before-load", test_before_load },
+	{ "dont-need", test_dont_need },
+	{ "dont-need-resident", test_dont_need_resident },
+	{ "drop-caches", test_drop_caches },
+	{ "drop-caches-resident", test_drop_caches_resident },
+	{ "mapped-out", test_mapped_out },
+	{ "quota", test_quota },
+	{ "inline-data", test_inline_data },
 	{ "inode-reuse", test_inode_reuse },
 	{ "rename-over", test_rename_over },
 	{ "remount", test_remount },
@@ -64,7 +80,7 @@ static const struct {
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: coherence --directory DIR [--rounds N] [--only NAME] [--device DEVICE --type FILE-SYSTEM] [--list]\n");
+	fprintf(stderr, "usage: coherence --directory DIR [--rounds N] [--only NAME] [--device DEVICE --type FILE-SYSTEM] [--module PATH [--words WORDS]] [--list]\n");
 	exit(4);
 }
 
@@ -99,7 +115,8 @@ int main(int count, char **arguments)
 {
 	static const struct option known[] = {
 		{ "directory", 1, NULL, 'd' }, { "rounds", 1, NULL, 'r' }, { "only", 1, NULL, 'o' },
-		{ "device", 1, NULL, 'D' }, { "type", 1, NULL, 't' }, { "list", 0, NULL, 'l' }, { 0 },
+		{ "device", 1, NULL, 'D' }, { "type", 1, NULL, 't' }, { "list", 0, NULL, 'l' },
+		{ "module", 1, NULL, 'm' }, { "words", 1, NULL, 'w' }, { 0 },
 	};
 	const char *only = NULL;
 	struct statfs file_system;
@@ -113,6 +130,8 @@ int main(int count, char **arguments)
 		case 'o': only = optarg; break;
 		case 'D': device = optarg; break;
 		case 't': type_name = optarg; break;
+		case 'm': module_path = optarg; break;
+		case 'w': module_words = optarg; break;
 		case 'l':
 			for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 				puts(tests[i].name);

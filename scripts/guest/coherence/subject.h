@@ -10,6 +10,7 @@
 
 #include "cgroup.h"
 #include "pattern.h"
+#include "verify.h"
 
 #define SUBJECT_PAGES ((size_t)64)
 #define SUBJECT_BYTES (SUBJECT_PAGES * PAGE_BYTES)
@@ -49,6 +50,17 @@ verdict subject_compare_all(struct subject *subject);
 void reclaim_everywhere(void);
 size_t resident_pages(int file, uint64_t offset, size_t bytes);
 
+/* The module's: what an event of debugfs counts, SIZE_MAX if there is none; taken away, put back as it was. */
+extern const char *module_path, *module_words;
+size_t event_count(const char *name);
+bool has_native_hooks(void);
+#define BLIND because("skip: 5.10's hooks cannot see this")
+verdict module_remove(void);
+verdict module_insert(void);
+
+/* What @run says, in a process of its own. */
+verdict in_child(verdict (*run)(const char *argument), const char *argument);
+
 verdict test_truncate(void);
 verdict test_truncate_in_page(void);
 verdict test_punch(void);
@@ -67,6 +79,20 @@ verdict test_move_extents_resident(void);
 verdict test_direct_write(void);
 verdict test_direct_write_other_descriptor(void);
 verdict test_direct_async(void);
+verdict test_direct_fault(void);
+verdict test_direct_full(void);
+verdict test_clone_killed(void);
+verdict test_clone_keeps(void);
+verdict test_rename_keeps(void);
+verdict test_suspect_once(void);
+verdict test_before_load(void);
+verdict test_dont_need(void);
+verdict test_dont_need_resident(void);
+verdict test_drop_caches(void);
+verdict test_drop_caches_resident(void);
+verdict test_mapped_out(void);
+verdict test_quota(void);
+verdict test_inline_data(void);
 verdict test_inode_reuse(void);
 verdict test_rename_over(void);
 verdict test_remount(void);

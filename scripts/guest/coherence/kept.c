@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What must not be lost: hooks that take more than they need cost hits, and folios that the kernel would have kept. */
+#define _GNU_SOURCE
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "subject.h"
+
+/* One page is cloned from a file that somebody has open for writing, as a running machine's image is. */
+verdict test_clone_keeps(void)
+{
+	struct file_clone_range range = { .src_length = PAGE_BYTES };
+	struct subject from, to;
+	size_t before, after;
+
+	TRY(subject_make(&from, "clone-keeps.from"));
+	TRY(subject_make(&to, "clone-keeps.to"));
+	TRY(subject_compare(&from, "from"));
+	TRY(subject_compare(&to, "to"));
+	range.src_fd = from.file;
+	before = resident_pages(from.file, 0, SUBJECT_BYTES);
+	if (ioctl(to.file, FICLONERANGE, &range))
+		return errno == EOPNOTSUPP || errno == ENOTTY ? because("skip: the file system has no clones") :
+								because("clone: %s", strerror(errno));
+	after = resident_pages(from.file, 0, SUBJECT_BYTES);
+	if (after < before)
+		return because("of %zu resident pages of the source %zu are left", before, after);
+	/* The kernel drops what it has replaced, and no more. */
+	after = resident_pages(to.file, PAGE_BYTES, SUBJECT_BYTES - PAGE_BYTES);
+	if (after < SUBJECT_PAGES / 2)
+		return because("of the target's other %zu pages %zu are left", SUBJECT_PAGES - 1, after);
+	memcpy(to.bytes, from.bytes, PAGE_BYTES);
+	TRY(subject_compare_all(&from));
+	TRY(subject_compare_all(&to));
+	subject_end(&from);
+	subject_end(&to);
+	return NULL;
+}
+
+static verdict put_again(struct subject *subject)
+{
+	for (int i = 0; i < 2; i++) {
+		TRY(subject_put(subject));
+		/* The first time, the file system may only be given its pool. */
+		usleep(300000);
+		TRY(subject_compare(subject, "before"));
+	}
+	return subject_put(subject);
+}
+
+/* What is open for writing might be about to exchange its blocks. */
+static verdict open_to_read(struct subject *subject)
+{
+	close(subject->file);
+	close(subject->direct);
+	subject->file = open(subject->path, O_RDONLY | O_CLOEXEC);
+	subject->direct = open(subject->path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	return subject->file < 0 || subject->direct < 0 ? because("open: %s", strerror(errno)) : NULL;
+}
+
+/* A rename over another file exchanges nothing: what the store has of both stays. */
+verdict test_rename_keeps(void)
+{
+	struct subject old, new;
+	size_t filled = event_count("folios_filled");
+
+	if (filled == SIZE_MAX)
+		return because("skip: no module that says what it filled");
+	TRY(subject_make(&old, "rename-keeps"));
+	TRY(subject_make(&new, "rename-keeps.new"));
+	TRY(open_to_read(&old));
+	TRY(open_to_read(&new));
+	TRY(put_again(&old));
+	TRY(put_again(&new));
+	if (rename(new.path, old.path))
+		return because("rename: %s", strerror(errno));
+	filled = event_count("folios_filled");
+	TRY(subject_compare(&new, "after it was renamed"));
+	if (event_count("folios_filled") == filled)
+		return because("nothing of the renamed file came from the store");
+	filled = event_count("folios_filled");
+	TRY(subject_compare(&old, "after another one has taken its name"));
+	if (event_count("folios_filled") == filled)
+		return because("nothing of the file that lost its name came from the store");
+	subject_end(&old);
+	subject_end(&new);
+	return NULL;
+}
+
+/* A suspect is not kept, once: what is read in its place is (mm_filemap_delete_from_page_cache). */
+verdict test_suspect_once(void)
+{
+	struct subject subject;
+	size_t suspected = event_count("folios_suspect"), filled;
+	unsigned char *map;
+
+	if (suspected == SIZE_MAX)
+		return because("skip: no module that says what it filled");
+	TRY(subject_make(&subject, "suspect-once"));
+	TRY(open_to_read(&subject));
+	map = mmap(NULL, SUBJECT_BYTES, PROT_READ, MAP_SHARED, subject.file, 0);
+	if (map == MAP_FAILED || mlock(map, SUBJECT_BYTES))
+		return because("mlock: %s", strerror(errno));
+	/* Who wants to have it read again, and cannot. */
+	posix_fadvise(subject.file, 0, 0, POSIX_FADV_DONTNEED);
+	munmap(map, SUBJECT_BYTES);
+	TRY(put_again(&subject));
+	suspected = event_count("folios_suspect") - suspected;
+	filled = event_count("folios_filled");
+	TRY(subject_compare(&subject, "later"));
+	filled = event_count("folios_filled") - filled;
+	printf("note suspect-once: %zu folios were not put, %zu filled later\n", suspected, filled);
+	subject_end(&subject);
+	return filled ? NULL : because("what was suspect once is never put");
+}
