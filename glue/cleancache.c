@@ -30,8 +30,16 @@
  * leaves an error in the mapping: then nothing of that file is put. And pages
  * wholly beyond the end of the file, which readahead that races with a
  * truncation can leave, are neither put nor given. Nor are those of a file that
- * is a swap area; frontswap.c has what happens when it ceases to be one.
- * glue/page_cache.c has the same rules, and more of the reasons.
+ * is a swap area; frontswap.c has what happens when it ceases to be one. Nor
+ * those of an old-style quota file, which is written through buffers of the
+ * block device; quotaoff truncates it. glue/page_cache.c has the same rules,
+ * and more of the reasons.
+ *
+ * What this interface cannot know: it tells of no change, and shows an inode
+ * only by a page at hand. So a page that was resident when a direct write
+ * failed half way, or that was stale before the module was loaded, is put like
+ * any other. And the kernel itself puts what DONTNEED and drop_caches drop: to
+ * have the disk read again, unmount.
  *
  * A page that cannot be read back costs a disk read: a nonzero answer to
  * get_page makes the kernel fill the page anew, so garbage is never seen.
@@ -112,6 +120,11 @@ static bool is_beyond_end(const struct page *page)
 	return page->index >= DIV_ROUND_UP_ULL(i_size_read(page->mapping->host), PAGE_SIZE);
 }
 
+static bool is_written_by_blocks(const struct inode *inode)
+{
+	return IS_SWAPFILE(inode) || IS_NOQUOTA(inode);
+}
+
 /* Whether nobody may be changing the file below the page cache. */
 static bool is_settled(const struct page *page)
 {
@@ -122,7 +135,7 @@ static bool is_settled(const struct page *page)
 	/* A direct writer is counted before he lets go of the lock. */
 	smp_rmb();
 	return !atomic_read(&mapping->host->i_dio_count) && !mapping->wb_err &&
-	       !IS_SWAPFILE(mapping->host);
+	       !is_written_by_blocks(mapping->host);
 }
 
 static int get_page_hook(int pool, struct cleancache_filekey key, pgoff_t index, struct page *page)
@@ -131,7 +144,7 @@ static int get_page_hook(int pool, struct cleancache_filekey key, pgoff_t index,
 	void *data;
 	int result;
 
-	if (is_beyond_end(page) || IS_SWAPFILE(page->mapping->host))
+	if (is_beyond_end(page) || is_written_by_blocks(page->mapping->host))
 		return -1;
 	data = kmap_atomic(page);
 	result = tmem_hook_get(client_of_hooks, pool, &oid, index, data);
