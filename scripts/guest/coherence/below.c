@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -125,6 +126,48 @@ verdict test_drop_caches(void)
 verdict test_drop_caches_resident(void)
 {
 	return resident_is_kept_out("drop-caches-resident", true);
+}
+
+static void *reclaim_now(void *unused)
+{
+	reclaim_everywhere();
+	return unused;
+}
+
+/*
+ * The count of changes: a put has looked whether it may, and then the disk is changed and the page cache emptied, but for
+ * the folio that is being put. With leave_out=prompt_put that takes half a second; otherwise it is hardly ever hit.
+ */
+verdict test_put_in_flight(void)
+{
+	struct subject subject;
+	pthread_t thread;
+
+	if (!may_map())
+		return because("skip: no device whose blocks are the file's");
+	if (has_native_hooks())
+		return BLIND;
+	TRY(subject_make(&subject, "put-in-flight"));
+	/* So that the file system has a pool; then one folio is enough, and takes one put. */
+	for (int i = 0; i < 2; i++) {
+		posix_fadvise(subject.file, 0, 0, POSIX_FADV_DONTNEED);
+		posix_fadvise(subject.file, 0, 0, POSIX_FADV_RANDOM);
+		if (pread(subject.file, buffer, PAGE_BYTES, CHANGED_PAGE * PAGE_BYTES) != PAGE_BYTES)
+			return because("read: %s", strerror(errno));
+		if (!i) {
+			TRY(subject_put(&subject));
+			usleep(300000);
+		}
+	}
+	pthread_create(&thread, NULL, reclaim_now, NULL);
+	usleep(200000);
+	TRY(change_below(&subject, CHANGED_PAGE, place_of(&subject, CHANGED_PAGE)));
+	TRY(dont_need(&subject));
+	pthread_join(thread, NULL);
+	TRY(subject_put(&subject));
+	TRY(subject_compare_all(&subject));
+	subject_end(&subject);
+	return NULL;
 }
 
 /* bmap: somebody asks where the file's blocks are, and writes to them later, without a word. */

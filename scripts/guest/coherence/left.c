@@ -241,13 +241,13 @@ verdict test_clone_killed(void)
 									because("clone: %s", strerror(errno));
 		whole = seconds_now() - whole;
 	}
-	for (unsigned int round = 0; round < 20 && killed_inside < 3; round++) {
+	for (unsigned int round = 0; round < 60 && killed_inside < 3; round++) {
 		size_t fresh;
 
 		/* Resident, and clean. */
 		if (clone_to(file, old) || fsync(file) || pread(file, many_bytes, CLONED_BYTES, 0) != (ssize_t)CLONED_BYTES)
 			return because("clone back: %s", strerror(errno));
-		fresh = clone_and_kill(file, direct, new, (useconds_t)(whole * 5e4 * (1 + round)));
+		fresh = clone_and_kill(file, direct, new, (useconds_t)(whole * 5e4 * (1 + round % 20)));
 		killed_inside += fresh && fresh < CLONED_PAGES;
 		TRY(compare_after_kill(file, direct));
 	}

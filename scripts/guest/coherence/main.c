@@ -63,6 +63,7 @@ static const struct {
 	{ "dont-need-resident", test_dont_need_resident },
 	{ "drop-caches", test_drop_caches },
 	{ "drop-caches-resident", test_drop_caches_resident },
+	{ "put-in-flight", test_put_in_flight },
 	{ "mapped-out", test_mapped_out },
 	{ "quota", test_quota },
 	{ "inline-data", test_inline_data },

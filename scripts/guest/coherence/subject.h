@@ -90,6 +90,7 @@ verdict test_dont_need(void);
 verdict test_dont_need_resident(void);
 verdict test_drop_caches(void);
 verdict test_drop_caches_resident(void);
+verdict test_put_in_flight(void);
 verdict test_mapped_out(void);
 verdict test_quota(void);
 verdict test_inline_data(void);
