@@ -11,13 +11,20 @@ kbuild = +$(MAKE) -C $(KDIR) M=$(top)
 all: modules
 
 # What the module redirects must have the prototypes that it was written for; some kernels have no modversions to say so.
-# A family of functions that has not is left out of the module, which says so when it is loaded.
-BTF ?= $(if $(filter /lib/modules/$(shell uname -r)/%,$(KDIR)),$(wildcard /sys/kernel/btf/vmlinux))
-TMEM_OTHER_PROTOTYPES ?= $(if $(BTF),$(shell $(top)/scripts/check-btf --others "$(BTF)"))
+# And nobody may call it in another way: a compiler can put a function's body into one of its callers.
+# A family of functions that is otherwise is left out of the module, which says so when it is loaded.
+is-running := $(filter /lib/modules/$(shell uname -r)/%,$(KDIR))
+BTF ?= $(if $(is-running),$(wildcard /sys/kernel/btf/vmlinux))
+IMAGE ?= $(if $(is-running),$(firstword $(wildcard /boot/vmlinuz-$(shell uname -r) /lib/modules/$(shell uname -r)/vmlinuz)))
+comma := ,
+empty :=
+others = $(if $(BTF),$(shell $(top)/scripts/check-btf --others "$(BTF)")) $(if $(IMAGE),$(shell $(top)/scripts/check-callers --others "$(IMAGE)"))
+TMEM_OTHER_FUNCTIONS ?= $(subst $(empty) $(empty),$(comma),$(strip $(others)))
 
 modules: | kernel-headers
 	@test -z "$(BTF)" || $(top)/scripts/check-btf "$(BTF)" | sed -n 's/^refused/make: the module will do without/p' >&2
-	$(kbuild) modules TMEM_OTHER_PROTOTYPES="$(TMEM_OTHER_PROTOTYPES)"
+	@test -z "$(IMAGE)" || $(top)/scripts/check-callers "$(IMAGE)" | sed -n 's/^refused/make: the module will do without/p' >&2
+	$(kbuild) modules TMEM_OTHER_FUNCTIONS="$(TMEM_OTHER_FUNCTIONS)"
 
 install: modules_install
 

@@ -8,9 +8,17 @@
  *
  * The self-check before a function is touched: the name is found, the address
  * is that of the function's beginning and not of something inside, and the
- * five bytes are what ftrace leaves or makes there. Prototypes are not to be had
- * here: scripts/check-btf compares them before the build, which names those
- * that are others than we were written for (TMEM_OTHER_PROTOTYPES). Whether somebody else has
+ * five bytes are what ftrace leaves or makes there. And the compiler has made no
+ * copy of it for some of its callers, whose calls would go past us: copies
+ * have the function's name with an ending, and are looked for by that.
+ *
+ * What is not to be had here is told by the build, which names functions that are
+ * others than we were written for (TMEM_OTHER_FUNCTIONS): scripts/check-btf compares
+ * prototypes, scripts/check-callers whether each caller still has its calls. The
+ * latter needs all symbols of the kernel, of which a module can ask for one by
+ * name only (6.1 passes all 94000 for each), and a caller's name is not always its
+ * alone; and a table of callers that is wrong here would be a wrong refusal
+ * on a user's machine, where nobody can mend it. Whether somebody else has
  * redirected the function is ftrace's to say when the operation is registered.
  *
  * ftrace says "busy" for that, and says the same of a permanent operation while
@@ -40,8 +48,8 @@
 #define ENDBR_BYTES 4
 
 /* From the build: functions, comma separated. */
-#ifndef TMEM_OTHER_PROTOTYPES
-#define TMEM_OTHER_PROTOTYPES ""
+#ifndef TMEM_OTHER_FUNCTIONS
+#define TMEM_OTHER_FUNCTIONS ""
 #endif
 
 #define TMEM_PROBES_MAX 8
@@ -159,17 +167,44 @@ static void explain_refusal(const struct tmem_redirect *redirect, int error, cha
 		snprintf(why, why_bytes, "%s cannot be redirected (error %d)", redirect->name, -error);
 }
 
+/* Whether the compiler has split the function, or made a copy of it; and its name. */
+static bool has_copy(const char *name, char *copy, size_t copy_bytes)
+{
+	static const char *const endings[] = { ".part.0", ".constprop.0", ".isra.0" };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(endings); i++) {
+		struct kprobe probe = { .symbol_name = copy, .flags = KPROBE_FLAG_DISABLED };
+		int error;
+
+		snprintf(copy, copy_bytes, "%s%s", name, endings[i]);
+		error = register_kprobe(&probe);
+		if (!error)
+			unregister_kprobe(&probe);
+		/* Any other error is about something that is there. */
+		if (error != -ENOENT)
+			return true;
+	}
+	return false;
+}
+
 static int arm_one(struct tmem_redirect *redirect, char *why, size_t why_bytes)
 {
+	char copy[64];
 	int error;
 
-	if (is_in_list(TMEM_OTHER_PROTOTYPES, redirect->name)) {
-		snprintf(why, why_bytes, "the prototype of %s is not known to be the right one", redirect->name);
+	if (is_in_list(TMEM_OTHER_FUNCTIONS, redirect->name)) {
+		snprintf(why, why_bytes, "%s has another prototype, or other callers, than this was built for", redirect->name);
 		return -EPROTOTYPE;
 	}
 	redirect->site = find_site(redirect->name, why, why_bytes);
 	if (!redirect->site)
 		return -ENOENT;
+	if (has_copy(redirect->name, copy, sizeof(copy))) {
+		snprintf(why, why_bytes, "%s has a copy, %s, whose callers would be missed",
+			 redirect->name, copy);
+		return -ENOTUNIQ;
+	}
 	redirect->set_original((void *)(redirect->site + MCOUNT_INSN_SIZE));
 	redirect->operation.func = handler;
 	redirect->operation.flags = FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT;

@@ -11,8 +11,8 @@
  *
  * Built by make TMEM_TEST=1, run by scripts/guest/check-refusals.
  */
-#undef TMEM_OTHER_PROTOTYPES
-#define TMEM_OTHER_PROTOTYPES "tmem_test_changed,tmem_test_plain_too"
+#undef TMEM_OTHER_FUNCTIONS
+#define TMEM_OTHER_FUNCTIONS "tmem_test_changed,tmem_test_plain_too"
 #include "glue/redirect.c"
 
 #undef pr_fmt
@@ -63,6 +63,17 @@ noinline int tmem_test_changed(int number)
 	barrier();
 	return number + 5;
 }
+
+/* As a compiler leaves it that makes a copy of a function, or of its larger part, for some of its callers. */
+#define FUNCTION_WITH_COPY(name, ending)						\
+	int name(int number);								\
+	noinline int name(int number) { barrier(); return number + 6; }			\
+	int name##_copy(int number) asm(#name ending);					\
+	noinline int name##_copy(int number) { barrier(); return number + 7; }
+
+FUNCTION_WITH_COPY(tmem_test_split, ".part.0")
+FUNCTION_WITH_COPY(tmem_test_copied, ".constprop.0")
+FUNCTION_WITH_COPY(tmem_test_reduced, ".isra.0")
 
 /* A second name of tmem_test_plain: an address cannot tell which of the two was meant. */
 extern int tmem_test_plain_alias(int number) __attribute__((alias("tmem_test_plain")));
@@ -143,7 +154,13 @@ static void test_refusals(void)
 	expect_refusal("entry bytes that only look so", "tmem_test_imitation", -EINVAL,
 		       "tmem_test_imitation cannot be traced (error 22)");
 	expect_refusal("another prototype", "tmem_test_changed", -EPROTOTYPE,
-		       "the prototype of tmem_test_changed is not known to be the right one");
+		       "tmem_test_changed has another prototype, or other callers, than this was built for");
+	expect_refusal("a function that was split", "tmem_test_split", -ENOTUNIQ,
+		       "tmem_test_split has a copy, tmem_test_split.part.0, whose callers would be missed");
+	expect_refusal("one with a copy for a constant argument", "tmem_test_copied", -ENOTUNIQ,
+		       "tmem_test_copied has a copy, tmem_test_copied.constprop.0, whose callers would be missed");
+	expect_refusal("one with a copy for fewer arguments", "tmem_test_reduced", -ENOTUNIQ,
+		       "tmem_test_reduced has a copy, tmem_test_reduced.isra.0, whose callers would be missed");
 }
 
 static void test_lists(void)
