@@ -9,7 +9,8 @@
 
 // The same numbers stand in glue/abi_check.c: C and C++ agree on every layout.
 static_assert(sizeof(tmem_oid) == 24 && sizeof(tmem_codec_buffers) == 24);
-static_assert(sizeof(tmem_host_ops) == 144 && sizeof(tmem_pam_ops) == 112);
+static_assert(sizeof(tmem_host_ops) == 152 && sizeof(tmem_pam_ops) == 120);
+static_assert(sizeof(tmem_offer) == 16);
 static_assert(sizeof(tmem_pam_page) == 24 && sizeof(tmem_usage) == 176);
 static_assert(sizeof(tmem_stats) == 232 && sizeof(struct tmem_host_stats) == 472);
 static_assert(sizeof(tmem_pool_info) == 280);
@@ -203,25 +204,37 @@ int tmem_pam_move(tmem_host *host, unsigned long long back_reference, unsigned l
 // ---- Memory pressure and statistics
 
 unsigned long long tmem_compact(tmem_host *host, unsigned long long frames) {
-  return host ? host->compact(frames) : 0;
+  return tmem_compact_node(host, TMEM_ANY_NODE, frames);
 }
 
 unsigned long long tmem_shrink(tmem_host *host, unsigned long long frames) {
-  return host ? host->shrink(frames) : 0;
+  return tmem_shrink_node(host, TMEM_ANY_NODE, frames);
+}
+
+unsigned long long tmem_compact_node(tmem_host *host, unsigned int node, unsigned long long frames) {
+  return host ? host->compact(frames, node) : 0;
+}
+
+unsigned long long tmem_shrink_node(tmem_host *host, unsigned int node, unsigned long long frames) {
+  return host ? host->shrink(frames, node) : 0;
+}
+
+void tmem_offer_of_node(tmem_host *host, unsigned int node, tmem_offer *offer) {
+  if (!offer) return;
+  *offer = {};
+  if (host) host->offer(node, *offer);
 }
 
 unsigned long long tmem_compactable(tmem_host *host) {
-  if (!host) return 0;
-  tmem_usage usage;
-  host->usage(usage);
-  return usage.frames_compactable;
+  tmem_offer offer;
+  tmem_offer_of_node(host, TMEM_ANY_NODE, &offer);
+  return offer.frames_compactable;
 }
 
 unsigned long long tmem_shrinkable(tmem_host *host) {
-  if (!host) return 0;
-  tmem_usage usage;
-  host->usage(usage);
-  return usage.frames_ephemeral;
+  tmem_offer offer;
+  tmem_offer_of_node(host, TMEM_ANY_NODE, &offer);
+  return offer.frames_ephemeral;
 }
 
 void tmem_host_stats(tmem_host *host, struct tmem_host_stats *stats) {

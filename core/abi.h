@@ -142,7 +142,11 @@ unsigned long tmem_kind_alignment(unsigned int kind);
 const char *tmem_kind_name(unsigned int kind);
 
 /* Flags of object_alloc and frame_alloc. */
-#define TMEM_ALLOC_RESERVES 1	/* for a persistent page: may use the reclaim reserves */
+#define TMEM_ALLOC_RESERVES 1	/* the last try for a persistent page: may use the reclaim reserves */
+#define TMEM_ALLOC_ON(node) (((node) + 1) << 8)	/* rather of this memory node; without: of the caller's */
+/* The node that they say, or TMEM_ANY_NODE. */
+#define TMEM_ALLOC_NODE(flags) (((flags) >> 8) - 1)
+#define TMEM_ANY_NODE (~0U)
 
 /* One CPU's buffers, lent between codec_begin and codec_end. */
 struct tmem_codec_buffers {
@@ -209,6 +213,9 @@ struct tmem_host_ops {
 	 * (TMEM_NO_MEMORY). Any context, with no lock of the core held.
 	 */
 	void (*evicted)(unsigned int client, int reason, unsigned int frames);
+
+	/* The memory node of a CPU below cpu_count; always the same, below 2^20. Any context. */
+	unsigned int (*node_of)(unsigned int cpu);
 };
 
 struct tmem_host;
@@ -282,6 +289,12 @@ struct tmem_client_usage {
 	TMEM_CLIENT_USAGE(TMEM_DECLARE_FIELD)
 };
 
+/* What a PAM could give back now, about. */
+struct tmem_offer {
+	unsigned long long frames_ephemeral;	/* by shrink */
+	unsigned long long frames_compactable;	/* by compact; 0 while that is not worth the copying */
+};
+
 /*
  * A pampd is any 64-bit value, but no two live pages may have the same one:
  * eviction finds a page by it. The engine never looks into it. A page is
@@ -318,10 +331,13 @@ struct tmem_pam_ops {
 	/* The page is out of the index, for good. Any context, no lock of the engine held. */
 	void (*free)(void *pam, unsigned long long pampd);
 
-	/* Evicts ephemeral pages until @frames are given back; returns how many were. Any context. */
-	unsigned long long (*shrink)(void *pam, unsigned long long frames);
+	/*
+	 * Evicts ephemeral pages until @frames of @node are given back (TMEM_ANY_NODE: of any);
+	 * returns how many were. Any context. The index asks for it too, when it finds no memory.
+	 */
+	unsigned long long (*shrink)(void *pam, unsigned long long frames, unsigned int node);
 	/* The same by moving pages together, losing none. Any context. */
-	unsigned long long (*compact)(void *pam, unsigned long long frames);
+	unsigned long long (*compact)(void *pam, unsigned long long frames, unsigned int node);
 	/*
 	 * The budget's limit changed, or a client's weight or limit did: evicts
 	 * what is over it, breathing in between. Process context.
@@ -333,6 +349,8 @@ struct tmem_pam_ops {
 	void (*usage)(void *pam, struct tmem_usage *usage);
 	/* Of @client, below TMEM_CLIENTS_MAX; the last two fields only ever grow. Any context. */
 	void (*client_usage)(void *pam, unsigned int client, struct tmem_client_usage *usage);
+	/* Adds what @node (or TMEM_ANY_NODE) could give to *@offer. Often asked: a few us, and no lock. Any context. */
+	void (*offer)(void *pam, unsigned int node, struct tmem_offer *offer);
 };
 
 /*
@@ -502,6 +520,13 @@ unsigned long long tmem_compact(struct tmem_host *host, unsigned long long frame
 unsigned long long tmem_compactable(struct tmem_host *host);
 /* Page frames that tmem_shrink could free at most. */
 unsigned long long tmem_shrinkable(struct tmem_host *host);
+/*
+ * The same of one memory node, or of any (TMEM_ANY_NODE). What is counted to a node are the frames
+ * that its CPUs have filled; where it had none free they may lie in another.
+ */
+unsigned long long tmem_shrink_node(struct tmem_host *host, unsigned int node, unsigned long long frames);
+unsigned long long tmem_compact_node(struct tmem_host *host, unsigned int node, unsigned long long frames);
+void tmem_offer_of_node(struct tmem_host *host, unsigned int node, struct tmem_offer *offer);
 
 /* ---- Statistics --------------------------------------------------------- */
 

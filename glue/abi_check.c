@@ -53,7 +53,7 @@ OFFSET(struct tmem_codec_buffers, workspace, 0);
 OFFSET(struct tmem_codec_buffers, output, 8);
 OFFSET(struct tmem_codec_buffers, bounce, 16);
 
-SIZE(struct tmem_host_ops, 144);
+SIZE(struct tmem_host_ops, 152);
 OFFSET(struct tmem_host_ops, abi_size, 0);
 OFFSET(struct tmem_host_ops, cpu_count, 4);
 OFFSET(struct tmem_host_ops, memory_frames, 8);
@@ -73,6 +73,7 @@ OFFSET(struct tmem_host_ops, compress, 112);
 OFFSET(struct tmem_host_ops, decompress, 120);
 OFFSET(struct tmem_host_ops, checksum, 128);
 OFFSET(struct tmem_host_ops, evicted, 136);
+OFFSET(struct tmem_host_ops, node_of, 144);
 
 SIZE(struct tmem_pam_page, 24);
 OFFSET(struct tmem_pam_page, data, 0);
@@ -80,7 +81,7 @@ OFFSET(struct tmem_pam_page, back_reference, 8);
 OFFSET(struct tmem_pam_page, client, 16);
 OFFSET(struct tmem_pam_page, persistent, 20);
 
-SIZE(struct tmem_pam_ops, 112);
+SIZE(struct tmem_pam_ops, 120);
 OFFSET(struct tmem_pam_ops, abi_size, 0);
 OFFSET(struct tmem_pam_ops, reserved, 4);
 OFFSET(struct tmem_pam_ops, start, 8);
@@ -96,6 +97,11 @@ OFFSET(struct tmem_pam_ops, set_limit, 80);
 OFFSET(struct tmem_pam_ops, set_client, 88);
 OFFSET(struct tmem_pam_ops, usage, 96);
 OFFSET(struct tmem_pam_ops, client_usage, 104);
+OFFSET(struct tmem_pam_ops, offer, 112);
+
+SIZE(struct tmem_offer, 16);
+OFFSET(struct tmem_offer, frames_ephemeral, 0);
+OFFSET(struct tmem_offer, frames_compactable, 8);
 
 SIZE(struct tmem_usage, 176);
 OFFSET(struct tmem_usage, frames, 0);

@@ -63,6 +63,9 @@ EXPORT_SYMBOL_GPL(tmem_shrink);
 EXPORT_SYMBOL_GPL(tmem_compact);
 EXPORT_SYMBOL_GPL(tmem_compactable);
 EXPORT_SYMBOL_GPL(tmem_shrinkable);
+EXPORT_SYMBOL_GPL(tmem_shrink_node);
+EXPORT_SYMBOL_GPL(tmem_compact_node);
+EXPORT_SYMBOL_GPL(tmem_offer_of_node);
 
 /* Statistics and tests */
 EXPORT_SYMBOL_GPL(tmem_host_stats);

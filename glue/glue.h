@@ -76,6 +76,7 @@ void tmem_frame_free(void *frame);
 void tmem_frames_watch(const nodemask_t *nodes);
 unsigned long tmem_frames_watched(void);
 void tmem_frames_unwatch(void);
+unsigned int tmem_node_of(unsigned int cpu);
 void *tmem_table_alloc(unsigned long bytes);
 void tmem_table_free(void *table, unsigned long bytes);
 struct tmem_counters *tmem_counters_alloc(unsigned int cells);

@@ -41,6 +41,7 @@ static struct tmem_host_ops kernel_ops __ro_after_init = {
 	.decompress = tmem_decompress,
 	.checksum = tmem_checksum,
 	.evicted = evicted,
+	.node_of = tmem_node_of,
 };
 
 /**

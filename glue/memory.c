@@ -26,6 +26,7 @@
  * tables of swap slots, with a warning each time it fails), and a page that we
  * refuse goes to the disk, while reclaim that finds no memory for that goes nowhere.
  */
+#include <linux/cpumask.h>
 #include <linux/errno.h>
 #include <linux/gfp.h>
 #include <linux/kernel.h>
@@ -33,6 +34,7 @@
 #include <linux/nodemask.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/topology.h>
 #include <linux/vmstat.h>
 
 #include "glue.h"
@@ -64,6 +66,14 @@ static gfp_t gfp_of(unsigned int flags)
 	return gfp | __GFP_HIGH;
 }
 
+/* Where the core would rather have it; the allocator takes another node's when that one has none. */
+static int node_in(unsigned int flags)
+{
+	const unsigned int node = TMEM_ALLOC_NODE(flags);
+
+	return node == TMEM_ANY_NODE ? NUMA_NO_NODE : (int)node;
+}
+
 /**
  * tmem_object_alloc - one uninitialised object
  * @kind: TMEM_KIND_*
@@ -74,7 +84,7 @@ static gfp_t gfp_of(unsigned int flags)
  */
 void *tmem_object_alloc(unsigned int kind, unsigned int flags)
 {
-	return kmem_cache_alloc(kind_caches[kind], gfp_of(flags));
+	return kmem_cache_alloc_node(kind_caches[kind], gfp_of(flags), node_in(flags));
 }
 
 /**
@@ -98,7 +108,9 @@ void tmem_object_free(unsigned int kind, void *object)
  */
 void *tmem_frame_alloc(unsigned int flags)
 {
-	return (void *)__get_free_page(gfp_of(flags));
+	struct page *page = alloc_pages_node(node_in(flags), gfp_of(flags), 0);
+
+	return page ? page_address(page) : NULL;
 }
 
 /**
@@ -148,6 +160,20 @@ unsigned long tmem_frames_watched(void)
 void tmem_frames_unwatch(void)
 {
 	WRITE_ONCE(giver, NULL);
+}
+
+/**
+ * tmem_node_of - the memory node of a CPU
+ * @cpu: below nr_cpu_ids
+ *
+ * Context: Any.
+ * Return: Its number; of a CPU that may yet come and whose node is not known, any.
+ */
+unsigned int tmem_node_of(unsigned int cpu)
+{
+	const int node = cpu_possible(cpu) ? cpu_to_node(cpu) : NUMA_NO_NODE;
+
+	return node >= 0 && node_online(node) ? node : first_online_node;
 }
 
 /**

@@ -41,7 +41,8 @@ int get_data(void *, unsigned long long, void *) { return TMEM_OK; }
 void release(void *, unsigned long long) { count(rows[tmem_bench_thread], -1); }
 void free(void *, unsigned long long) { count(rows[tmem_bench_thread], -1); }
 
-unsigned long long shrink(void *, unsigned long long) { return 0; }
+unsigned long long shrink(void *, unsigned long long, unsigned int) { return 0; }
+void offer(void *, unsigned int, tmem_offer *) {}
 void set_limit(void *, unsigned long long) {}
 void set_client(void *, unsigned int, unsigned int, unsigned long long) {}
 
@@ -65,6 +66,7 @@ const tmem_pam_ops *counting_pam() {
     made.free = free;
     made.shrink = shrink;
     made.compact = shrink;
+    made.offer = offer;
     made.set_limit = set_limit;
     made.set_client = set_client;
     made.usage = usage;

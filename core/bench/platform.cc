@@ -164,6 +164,7 @@ void counters_free(tmem_counters *counters, unsigned int) {
 void breathe() {}
 
 void evicted(unsigned int, int, unsigned int) {}
+unsigned int node_of(unsigned int) { return 0; }
 
 double seconds_of(clockid_t clock) {
   timespec time;
@@ -193,6 +194,7 @@ tmem_host_ops make_host_ops(unsigned long long memory_frames, unsigned int cpus)
   ops.counters_free = counters_free;
   ops.breathe = breathe;
   ops.evicted = evicted;
+  ops.node_of = node_of;
   add_codec(ops);
   return ops;
 }

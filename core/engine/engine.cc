@@ -24,7 +24,7 @@ static bool complete(const tmem_host_ops *host) {
          host->object_alloc && host->object_free && host->frame_alloc && host->frame_free &&
          host->table_alloc && host->table_free && host->counters_alloc && host->counters_free &&
          host->breathe && host->codec_begin && host->codec_end && host->compress &&
-         host->decompress && host->checksum && host->evicted;
+         host->decompress && host->checksum && host->evicted && host->node_of;
 }
 
 Result<Engine *> Engine::create(const tmem_host_ops *host) {
@@ -66,7 +66,8 @@ Outcome Engine::destroy() {
 int Engine::register_pam(const tmem_pam_ops *ops) {
   if (!ops || ops->abi_size != sizeof(*ops) || ops->reserved || !ops->start || !ops->stop ||
       !ops->create || !ops->hold || !ops->release || !ops->get_data || !ops->free || !ops->shrink ||
-      !ops->compact || !ops->set_limit || !ops->set_client || !ops->usage || !ops->client_usage)
+      !ops->compact || !ops->set_limit || !ops->set_client || !ops->usage || !ops->client_usage ||
+      !ops->offer)
     return TMEM_BAD_ARGUMENT;
   if (pam_ops_) return TMEM_IN_USE;
   const int result = ops->start(static_cast<tmem_host *>(this), &pam_);

@@ -64,8 +64,11 @@ class Engine {
   }
   // For the PAM: see tmem_pam_move.
   bool move(BackReference back, Pampd from, Pampd to) { return index_.move_if(back, from, to); }
-  u64 compact(u64 frames) { return pam_ops_ ? pam_ops_->compact(pam_, frames) : 0; }
-  u64 shrink(u64 frames) { return pam_ops_ ? pam_ops_->shrink(pam_, frames) : 0; }
+  u64 compact(u64 frames, u32 node) { return pam_ops_ ? pam_ops_->compact(pam_, frames, node) : 0; }
+  u64 shrink(u64 frames, u32 node) { return pam_ops_ ? pam_ops_->shrink(pam_, frames, node) : 0; }
+  void offer(u32 node, tmem_offer &offer) const {
+    if (pam_ops_) pam_ops_->offer(pam_, node, &offer);
+  }
   // For the index, which has found no memory; no lock is held. True: the PAM has given some back, by evicting what is
   // oldest, or, for a persistent page, by moving pages together.
   bool make_room(bool persistent);

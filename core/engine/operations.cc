@@ -30,7 +30,7 @@ u64 Engine::free_leaf_with_words(Leaf *leaf, Pool &pool) {
 // A page of a slab is a page frame; a few more, since others want memory too.
 bool Engine::make_room(bool persistent) {
   constexpr u64 kFrames = 4;
-  return shrink(kFrames) != 0 || (persistent && compact(kFrames) != 0);
+  return shrink(kFrames, TMEM_ANY_NODE) != 0 || (persistent && compact(kFrames, TMEM_ANY_NODE) != 0);
 }
 
 Outcome Engine::fail_put(Pool &pool, const Oid &oid, Index index, Outcome outcome) {

@@ -47,7 +47,7 @@ CompressedStore::Moved CompressedStore::move_entry(Section &section, Run &run, u
     // No run is emptied by that: one is taken, the other has our pin, with
     // which a copy that nobody has seen goes.
     Guard guard(section.lock);
-    section.counts.entries_moved += moved;
+    section.counts.entries_moved.add(moved);
     moved ? section.drop(run, slot) : section.drop(*to.run, to.slot);
   }
   unpin(*to.run);
@@ -63,10 +63,6 @@ Run *CompressedStore::compact_run(Section &section, u32 client, bool persistent,
     Guard guard(section.lock);
     run = section.sparse(client, persistent);
     if (!run) return nullptr;
-    if (!take(*run)) {
-      *why_not = NotCompacted::kLeftOver;
-      return nullptr;
-    }
     asked_before = section.begin_compaction(client, persistent);
     section.set_out(*run);
     next_batch(section, *run, &cursor, batch);
@@ -93,20 +89,21 @@ Run *CompressedStore::compact_run(Section &section, u32 client, bool persistent,
   }
 }
 
-Run *CompressedStore::compact_run(u32 client, bool persistent, NotCompacted *why_not) {
+Run *CompressedStore::compact_run(u32 client, bool persistent, u32 node, NotCompacted *why_not) {
   *why_not = NotCompacted::kNone;
   for (Section *section = sections(); section != end_of_sections(); ++section)
-    if (Run *run = compact_run(*section, client, persistent, why_not)) return run;
+    if (is_of(*section, node) && section->may_be_compacted(client, persistent))
+      if (Run *run = compact_run(*section, client, persistent, why_not)) return run;
   return nullptr;
 }
 
-u64 CompressedStore::compact(u64 frames) {
+u64 CompressedStore::compact(u64 frames, u32 node) {
   u64 freed = 0;
   for (u32 client = 0; client < TMEM_CLIENTS_MAX; ++client)
     for (u32 kind = 0; kind < 2; ++kind)
       for (u32 failures = 0; freed < frames && failures < kFailuresPerCompaction;) {
         NotCompacted why_not;
-        Run *run = compact_run(client, kind == 0, &why_not);
+        Run *run = compact_run(client, kind == 0, node, &why_not);
         if (run) {
           free_run(run);
           freed += kFramesPerRun;

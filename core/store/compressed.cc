@@ -9,10 +9,13 @@ namespace tmem {
 // A compressed page this large takes as much of a run as a raw one, which is read back faster.
 static constexpr u32 kRawFrom = kPageBytes - kUnitBytes + 1;
 
-CompressedStore::CompressedStore(Engine &engine, u32 sections)
-    : engine_(engine), host_(engine.host()), section_mask_(sections - 1) {
-  budget_lock_.init();
-  for (u32 i = 0; i < sections; ++i) (new (Placement{this->sections() + i}) Section)->init(i);
+CompressedStore::CompressedStore(Engine &engine, Layout &layout)
+    : engine_(engine), host_(engine.host()), section_count_(layout.sections()) {
+  refusals_lock_.init();
+  for (u32 i = 0; i < section_count_; ++i)
+    (new (Placement{sections() + i}) Section)->init(i, layout.node_of_section(i), common_);
+  u8 *of_cpu = reinterpret_cast<u8 *>(end_of_sections());
+  for (u32 cpu = 0; cpu < host_.cpu_count; ++cpu) of_cpu[cpu] = static_cast<u8>(layout.next_section(host_.node_of(cpu)));
 }
 
 CompressedStore::~CompressedStore() {
@@ -20,20 +23,7 @@ CompressedStore::~CompressedStore() {
     section->destroy();
     section->~Section();
   }
-  budget_lock_.destroy();
-}
-
-// One for each CPU, as far as there are CPUs enough to meet and memory enough not to miss it.
-u32 CompressedStore::sections_for(const tmem_host_ops &host) {
-#ifdef TMEM_DEBUG
-  constexpr u64 kFramesPerSection = 1;  // tests fill small machines, and sections are to meet
-#else
-  constexpr u64 kFramesPerSection = 4096;
-#endif
-  const u64 wanted = min<u64>(min<u64>(host.cpu_count, Section::kMost), host.memory_frames / kFramesPerSection);
-  u32 sections = 1;
-  while (sections * 2 <= wanted) sections *= 2;
-  return sections;
+  refusals_lock_.destroy();
 }
 
 // How much a put brings near: of the page, before the processor sees by itself that it is read in order, and of a
@@ -122,7 +112,7 @@ Result<Pampd> CompressedStore::create(const tmem_pam_page &page) {
     const Result<Place> place = reserve(
         section, {page.client, page.persistent != 0, static_cast<u32>(page.back_reference), format});
     if (place.ok()) {
-      const auto [run, slot, touch] = place.value();
+      const auto [run, slot] = place.value();
       run->write(slot, checksum, data);
       corrupt_if_asked(*run, slot);
       created = pampd_of(*run, slot);
@@ -138,27 +128,20 @@ Result<Pampd> CompressedStore::create(const tmem_pam_page &page) {
 }
 
 Result<CompressedStore::Place> CompressedStore::reserve(Section &section, const Request &request) {
-  Maybe<Place> found;
-  {
+  if (section.has_place(request)) {
     Guard guard(section.lock);
-    found = section.place(request);
+    if (const Maybe<Place> place = section.place(request)) return *place;
   }
-  const Result<Place> place = found ? Result<Place>(*found) : reserve_with_run(section, request);
-  if (!place.ok()) {
-    note_refusal(section, place.outcome(), request);
-  } else if (place.value().touch) {
-    // Our entry, which nobody knows of yet, keeps the run.
-    Guard guard(budget_lock_);
-    budget_.touch(*place.value().run, request.client);
-  }
+  const Result<Place> place = reserve_with_run(section, request);
+  if (!place.ok()) note_refusal(place.outcome(), request);
   return place;
 }
 
 // ---- Refusals
 
-u64 CompressedStore::hole_bytes(u32 client, bool persistent) {
+u64 CompressedStore::hole_bytes(u32 client, bool persistent) const {
   u64 bytes = 0;
-  for (Section *section = sections(); section != end_of_sections(); ++section)
+  for (const Section *section = sections(); section != end_of_sections(); ++section)
     bytes += section->hole_bytes(client, persistent);
   return bytes;
 }
@@ -168,27 +151,27 @@ Outcome CompressedStore::refuse_unseen(Section &section, u32 client, bool persis
   const u32 bit = refusing_bit(client, persistent);
   if (!(refusing_.load_relaxed() & bit)) return Outcome::kDone;
   const u64 bytes = hole_bytes(client, persistent);
-  Outcome reason;
-  {
-    Guard guard(budget_lock_);
+  Outcome reason = budget_.standing_refusal(client, persistent, bytes);
+  if (reason == Outcome::kDone) {
+    Guard guard(refusals_lock_);
     reason = budget_.refusal(client, persistent, bytes);
     if (reason == Outcome::kDone) refusing_.store_relaxed(refusing_.load_relaxed() & ~bit);
   }
-  if (reason == Outcome::kDone) return reason;
-  Guard guard(section.lock);
-  section.counts.refused_unseen++;
+  if (reason != Outcome::kDone) static_cast<void>(section.refused_unseen.fetch_add_relaxed(1));
   return reason;
 }
 
 // No room was found. A large page may be unlucky; if a common one is, so will be the next.
-void CompressedStore::note_refusal(Section &section, Outcome reason, const Request &request) {
+void CompressedStore::note_refusal(Outcome reason, const Request &request) {
   if (reason != Outcome::kRefusedBudget && reason != Outcome::kRefusedLimit) return;
-  {
-    Guard guard(section.lock);
-    if (request.format.bytes() * section.counts.entries > section.counts.bytes_stored) return;
+  u64 entries = 0, bytes_stored = 0;
+  for (const Section *section = sections(); section != end_of_sections(); ++section) {
+    entries += section->counts.entries.load_relaxed();
+    bytes_stored += section->counts.bytes_stored.load_relaxed();
   }
+  if (request.format.bytes() * entries > bytes_stored) return;
   const u64 bytes = hole_bytes(request.client, request.persistent);
-  Guard guard(budget_lock_);
+  Guard guard(refusals_lock_);
   budget_.refuse(reason, request.client, request.persistent, bytes);
   refusing_.store_relaxed(refusing_.load_relaxed() | refusing_bit(request.client, request.persistent));
 }
@@ -250,51 +233,52 @@ void CompressedStore::free(Pampd pampd) {
 
 // ---- Reporting and tests
 
-void CompressedStore::usage(tmem_usage &usage) {
-  Section::Counts sum;
-  for (Section *section = sections(); section != end_of_sections(); ++section) {
-    Guard guard(section->lock);
-    const Section::Counts counts = section->counts;
-    sum.runs += counts.runs;
-    sum.entries += counts.entries;
-    sum.entries_raw += counts.entries_raw;
-    sum.entries_stored_raw += counts.entries_stored_raw;
-    sum.bytes_stored += counts.bytes_stored;
-    sum.checksum_bytes += counts.checksum_bytes;
-    sum.packings += counts.packings;
-    sum.entries_moved += counts.entries_moved;
-    sum.refused_unseen += counts.refused_unseen;
-    for (u32 client = 0; client < TMEM_CLIENTS_MAX; ++client)
-      for (u32 kind = 0; kind < 2; ++kind) usage.frames_compactable += section->compactable(client, kind != 0);
+void CompressedStore::usage(tmem_usage &usage) const {
+  u64 runs = 0;
+  for (const Section *section = sections(); section != end_of_sections(); ++section) {
+    const Section::Counts &counts = section->counts;
+    runs += counts.runs.load_relaxed();
+    usage.entries += counts.entries.load_relaxed();
+    usage.entries_raw += counts.entries_raw.load_relaxed();
+    usage.entries_stored_raw += counts.entries_stored_raw.load_relaxed();
+    usage.bytes_stored += counts.bytes_stored.load_relaxed();
+    usage.checksum_bytes += counts.checksum_bytes.load_relaxed();
+    usage.packings += counts.packings.load_relaxed();
+    usage.entries_moved += counts.entries_moved.load_relaxed();
+    usage.puts_refused_unseen += section->refused_unseen.load_relaxed();
   }
-  usage.entries = sum.entries;
-  usage.entries_raw = sum.entries_raw;
-  usage.entries_stored_raw = sum.entries_stored_raw;
-  usage.entries_moved = sum.entries_moved;
-  usage.bytes_stored = sum.bytes_stored;
-  usage.packings = sum.packings;
-  usage.puts_refused_unseen = sum.refused_unseen;
-  usage.metadata_bytes = sum.runs * sizeof(Run);
-  usage.directory_bytes = sum.entries * sizeof(Entry);
-  usage.checksum_bytes = sum.checksum_bytes;
+  tmem_offer offered = {};
+  offer(TMEM_ANY_NODE, offered);
+  usage.frames_compactable = offered.frames_compactable;
+  usage.metadata_bytes = runs * sizeof(Run);
+  usage.directory_bytes = usage.entries * sizeof(Entry);
   usage.store_bytes = bytes();
   usage.frames_from_reserves = frames_from_reserves_.load_relaxed();
   usage.checksum_errors = checksum_errors_.load_relaxed();
   usage.decoder_errors = decoder_errors_.load_relaxed();
-  Guard guard(budget_lock_);
-  usage.frames = budget_.frames;
-  usage.frames_limit = budget_.limit;
+  usage.frames = budget_.frames.load_relaxed();
+  usage.frames_limit = budget_.limit.load_relaxed();
   usage.frames_ephemeral = budget_.ephemeral_frames();
-  usage.frames_evicted = frames_evicted_;
-  usage.frames_evicted_for_limit = evicted_for_limit_;
-  usage.frames_evicted_for_memory = evicted_for_memory_;
-  usage.frames_compacted = frames_compacted_;
+  usage.frames_evicted = frames_evicted_.load_relaxed();
+  usage.frames_evicted_for_limit = evicted_for_limit_.load_relaxed();
+  usage.frames_evicted_for_memory = evicted_for_memory_.load_relaxed();
+  usage.frames_compacted = frames_compacted_.load_relaxed();
 }
 
-void CompressedStore::client_usage(u32 client, tmem_client_usage &usage) {
-  Guard guard(budget_lock_);
-  budget_.report(client, usage);
+// Two cache lines of a section for a client that has anything, and one more.
+void CompressedStore::offer(u32 node, tmem_offer &offer) const {
+  u32 clients = 0;
+  for (u32 client = 0; client < TMEM_CLIENTS_MAX; ++client)
+    clients |= u32{budget_.accounts[client].frames.load_relaxed() != 0} << client;
+  for (const Section *section = sections(); section != end_of_sections(); ++section) {
+    if (!is_of(*section, node)) continue;
+    offer.frames_ephemeral += section->counts.ephemeral_runs.load_relaxed() * kFramesPerRun;
+    for (u32 left = clients; left; left &= left - 1)
+      for (u32 kind = 0; kind < 2; ++kind) offer.frames_compactable += section->compactable(lowest_bit(left), kind != 0);
+  }
 }
+
+void CompressedStore::client_usage(u32 client, tmem_client_usage &usage) const { budget_.report(client, usage); }
 
 void CompressedStore::corrupt_if_asked(Run &run, u32 slot) {
 #ifdef TMEM_DEBUG
@@ -311,7 +295,7 @@ void CompressedStore::corrupt_if_asked(Run &run, u32 slot) {
 }
 
 int CompressedStore::validate_run(const Section &section, const Run &run) {
-  if (run.on_its_way || run.taken || run.pins.any()) return 102;
+  if (run.on_its_way || run.pins.any()) return 102;
   if (run.empty()) return 103;
   u8 owner[kUnitsPerRun / 8] = {};
   u32 used = 0, entries = 0, free_slots = 0;
@@ -341,47 +325,43 @@ int CompressedStore::validate_run(const Section &section, const Run &run) {
 
 // Only tests call it and nothing else runs, so nothing is locked.
 int CompressedStore::validate() TMEM_UNCHECKED {
-  u64 frames = 0;
-  Section::Counts found[Section::kMost];
-  for (u32 client = 0; client < TMEM_CLIENTS_MAX; ++client) {
-    RunBudget::Account &account = budget_.accounts[client];
-    u64 account_frames = 0, ephemeral_frames = 0;
-    for (u32 kind = 0; kind < 2; ++kind) {
-      const bool persistent = kind != 0;
-      RunBudget::Blocks &blocks = persistent ? account.persistent : account.ephemeral;
-      u64 in_bins[Section::kMost] = {}, free_units[Section::kMost] = {};
-      for (const Run *run = blocks.front(); run; run = blocks.after(*run)) {
-        if (run->client != client || run->persistent != persistent || run->section > section_mask_) return 101;
-        if (const int broken = validate_run(section_of(*run), *run)) return broken;
-        account_frames += kFramesPerRun;
-        if (!persistent) ephemeral_frames += kFramesPerRun;
-        Section::Counts &counts = found[run->section];
-        counts.runs++;
-        counts.entries += run->entries;
-        for (u32 slot = 0; slot < run->slots_made; ++slot)
-          if (const EntryFormat format = run->entry(slot).format; format.in_use()) {
-            counts.bytes_stored += format.bytes();
-            counts.checksum_bytes += format.checksum_bytes();
-          }
-        if (!run->in_bin.linked()) continue;
-        in_bins[run->section]++;
-        free_units[run->section] += run->free_units;
+  u64 frames[TMEM_CLIENTS_MAX] = {}, ephemeral_frames[TMEM_CLIENTS_MAX] = {}, all_frames = 0;
+  for (Section *section = sections(); section != end_of_sections(); ++section) {
+    const Section::Counts &counts = section->counts;
+    u64 runs = 0, ephemeral_runs = 0, entries = 0, bytes_stored = 0, checksum_bytes = 0;
+    for (u32 client = 0; client < TMEM_CLIENTS_MAX; ++client)
+      for (u32 kind = 0; kind < 2; ++kind) {
+        const bool persistent = kind != 0;
+        const auto &order = section->in_order(client, persistent);
+        for (const Run *run = order.front(); run; run = order.after(*run)) {
+          if (run->client != client || run->persistent != persistent || &section_of(*run) != section) return 101;
+          if (const int broken = validate_run(*section, *run)) return broken;
+          runs++;
+          ephemeral_runs += !persistent;
+          frames[client] += kFramesPerRun;
+          if (!persistent) ephemeral_frames[client] += kFramesPerRun;
+          entries += run->entries;
+          for (u32 slot = 0; slot < run->slots_made; ++slot)
+            if (const EntryFormat format = run->entry(slot).format; format.in_use()) {
+              bytes_stored += format.bytes();
+              checksum_bytes += format.checksum_bytes();
+            }
+        }
+        if (const int broken = section->validate_bins(client, persistent)) return broken;
       }
-      for (u32 i = 0; i <= section_mask_; ++i)
-        if (const int broken = sections()[i].validate_bins(client, persistent, in_bins[i], free_units[i])) return broken;
-    }
-    if (account_frames != account.frames || ephemeral_frames != account.ephemeral_frames) return 112;
-    frames += account_frames;
-  }
-  if (frames != budget_.frames || on_their_way_) return 113;
-  for (u32 i = 0; i <= section_mask_; ++i) {
-    const Section::Counts &counts = sections()[i].counts;
-    if (counts.runs != found[i].runs || counts.entries != found[i].entries ||
-        counts.bytes_stored != found[i].bytes_stored)
+    if (counts.runs.load_relaxed() != runs || counts.ephemeral_runs.load_relaxed() != ephemeral_runs ||
+        counts.entries.load_relaxed() != entries || counts.bytes_stored.load_relaxed() != bytes_stored)
       return 114;
-    if (counts.checksum_bytes != found[i].checksum_bytes) return 119;
+    if (counts.checksum_bytes.load_relaxed() != checksum_bytes) return 119;
   }
-  return 0;
+  for (u32 client = 0; client < TMEM_CLIENTS_MAX; ++client) {
+    const RunBudget::Account &account = budget_.accounts[client];
+    if (account.frames.load_relaxed() != frames[client] ||
+        account.ephemeral_frames.load_relaxed() != ephemeral_frames[client])
+      return 112;
+    all_frames += frames[client];
+  }
+  return all_frames == budget_.frames.load_relaxed() && common_.on_their_way.load_relaxed() == 0 ? 0 : 113;
 }
 
 // ---- The PAM ops
@@ -391,10 +371,11 @@ namespace compressed_pam {
 static CompressedStore &store_of(void *pam) { return *static_cast<CompressedStore *>(pam); }
 
 static int start(tmem_host *host, void **pam) {
-  const u32 sections = CompressedStore::sections_for(host->host());
-  void *memory = host->host().table_alloc(CompressedStore::bytes_with(sections));
+  const tmem_host_ops &ops = host->host();
+  Layout layout(ops.cpu_count, ops.memory_frames, ops.node_of);
+  void *memory = ops.table_alloc(CompressedStore::bytes_with(layout.sections(), ops.cpu_count));
   if (!memory) return TMEM_NO_MEMORY;
-  *pam = new (Placement{memory}) CompressedStore(*host, sections);
+  *pam = new (Placement{memory}) CompressedStore(*host, layout);
   return TMEM_OK;
 }
 
@@ -417,12 +398,13 @@ static int get_data(void *pam, unsigned long long pampd, void *data) {
 }
 static void release(void *pam, unsigned long long pampd) { store_of(pam).release(Pampd{pampd}); }
 static void free(void *pam, unsigned long long pampd) { store_of(pam).free(Pampd{pampd}); }
-static unsigned long long shrink(void *pam, unsigned long long frames) {
-  return store_of(pam).shrink(frames);
+static unsigned long long shrink(void *pam, unsigned long long frames, unsigned int node) {
+  return store_of(pam).shrink(frames, node);
 }
-static unsigned long long compact(void *pam, unsigned long long frames) {
-  return store_of(pam).compact(frames);
+static unsigned long long compact(void *pam, unsigned long long frames, unsigned int node) {
+  return store_of(pam).compact(frames, node);
 }
+static void offer(void *pam, unsigned int node, tmem_offer *offer) { store_of(pam).offer(node, *offer); }
 static void set_limit(void *pam, unsigned long long frames) { store_of(pam).set_limit(frames); }
 static void set_client(void *pam, unsigned int client, unsigned int weight,
                        unsigned long long limit_frames) {
@@ -435,7 +417,7 @@ static void client_usage(void *pam, unsigned int client, tmem_client_usage *usag
 
 static constexpr tmem_pam_ops kOps = {sizeof(tmem_pam_ops), 0,    start,  stop,    create,
                                       hold,                 release, get_data, free, shrink,
-                                      compact,              set_limit, set_client, usage, client_usage};
+                                      compact,              set_limit, set_client, usage, client_usage, offer};
 
 }  // namespace compressed_pam
 

@@ -25,19 +25,18 @@
 #include "../base/packed.h"
 #include "../engine/engine.h"
 #include "budget.h"
+#include "layout.h"
 #include "section.h"
 
 namespace tmem {
 
 class CompressedStore {
  public:
-  // @sections: a power of two, as many as lie in memory behind this.
-  CompressedStore(Engine &engine, u32 sections);
+  // @layout: as many sections as lie in memory behind this, and after them a byte for each CPU.
+  CompressedStore(Engine &engine, Layout &layout);
   ~CompressedStore();
-  // How many there are to be; and what it all takes.
-  static u32 sections_for(const tmem_host_ops &host);
-  static u64 bytes_with(u32 sections) { return sizeof(CompressedStore) + sections * sizeof(Section); }
-  u64 bytes() const { return bytes_with(section_mask_ + 1); }
+  static u64 bytes_with(u32 sections, u32 cpus) { return sizeof(CompressedStore) + sections * sizeof(Section) + cpus; }
+  u64 bytes() const { return bytes_with(section_count_, host_.cpu_count); }
 
   Result<Pampd> create(const tmem_pam_page &page);
   void hold(Pampd pampd) { pin(*place_of(pampd).run); }
@@ -45,19 +44,20 @@ class CompressedStore {
   Outcome get_data(Pampd pampd, void *page);
   void free(Pampd pampd);
 
-  u64 shrink(u64 frames);
-  u64 compact(u64 frames);
+  u64 shrink(u64 frames, u32 node);
+  u64 compact(u64 frames, u32 node);
+  void offer(u32 node, tmem_offer &offer) const;
   void set_limit(u64 frames);
   void set_client(u32 client, u32 weight, u64 limit_frames);
-  void usage(tmem_usage &usage);
-  void client_usage(u32 client, tmem_client_usage &usage);
+  void usage(tmem_usage &usage) const;
+  void client_usage(u32 client, tmem_client_usage &usage) const;
 
   const tmem_host_ops &host() const { return host_; }
   int validate();
   void corrupt_next(u64 count) { corrupt_next_.store_relaxed(count); }
 
  private:
-  using RunBudget = Budget<Run, &Run::in_account, kFramesPerRun>;
+  using RunBudget = Budget<kFramesPerRun>;
   using Request = Section::Request;
   using Place = Section::Place;
 
@@ -76,8 +76,14 @@ class CompressedStore {
     return {packed.address(), packed.beside()};
   }
   Section *sections() { return reinterpret_cast<Section *>(this + 1); }
-  Section *end_of_sections() { return sections() + section_mask_ + 1; }
-  Section &section_of_this_cpu() { return sections()[tmem_this_cpu() & section_mask_]; }
+  const Section *sections() const { return reinterpret_cast<const Section *>(this + 1); }
+  Section *end_of_sections() { return sections() + section_count_; }
+  const Section *end_of_sections() const { return sections() + section_count_; }
+  Section &section_of_this_cpu() {
+    const u8 *of_cpu = reinterpret_cast<const u8 *>(end_of_sections());
+    return sections()[of_cpu[min(tmem_this_cpu(), host_.cpu_count - 1)]];
+  }
+  static bool is_of(const Section &section, u32 node) { return node == TMEM_ANY_NODE || section.node() == node; }
   // Of a run in which the caller owns or holds an entry, or which he empties.
   Section &section_of(const Run &run) { return sections()[run.section]; }
 
@@ -87,8 +93,8 @@ class CompressedStore {
 
   // What pages are refused for without being looked at, or kDone.
   Outcome refuse_unseen(Section &section, u32 client, bool persistent);
-  void note_refusal(Section &section, Outcome reason, const Request &request);
-  u64 hole_bytes(u32 client, bool persistent);
+  void note_refusal(Outcome reason, const Request &request);
+  u64 hole_bytes(u32 client, bool persistent) const;
   static u32 refusing_bit(u32 client, bool persistent) { return 1u << (client * 2 + persistent); }
   static_assert(TMEM_CLIENTS_MAX * 2 <= 32);
 
@@ -100,14 +106,15 @@ class CompressedStore {
   // The same when no run of the section has room: in one of new frames, or an emptied one, or where room came meanwhile.
   Result<Place> reserve_with_run(Section &section, const Request &request);
   Place settle(Section &section, Run &run, const Request &request);
-  Maybe<Place> place_elsewhere(const Section &section, const Request &request);
+  Maybe<Place> place_elsewhere(Section &section, const Request &request);
   // *@asked: a compaction was asked to give its room back.
   Maybe<Place> place_or_ask_for_room(const Request &request, bool *asked);
   Outcome read(const Run &run, u32 slot, void *bounce, void *page);
 
   // A run for this client, charged to it: new frames, or an emptied run's.
-  Result<Run *> charge_and_allocate(u32 client, u32 flags);
+  Result<Run *> charge_and_allocate(const Section &section, u32 client, u32 flags);
   Run *recharge(Run *run, u32 client);
+  void uncharge(const Run &run);
   Run *allocate_run(u32 flags);
   void free_run(Run *run);
   void adopt(Section &section, Run &run, u32 client, bool persistent) TMEM_REQUIRES(section.lock);
@@ -122,27 +129,28 @@ class CompressedStore {
   };
   static void next_batch(const Section &section, const Run &run, u32 *cursor, Batch &batch) TMEM_REQUIRES(section.lock);
 
-  // The way of a run that is emptied: taken, so that nobody else empties it; set out in its
-  // section; arrived, and then it is nobody's and charged to nobody, or still has pages, and its turn comes again.
+  // The way of a run that is emptied: set out in its section, so that nobody else empties it;
+  // arrived, and then it is nobody's and charged to nobody, or still has pages, and its turn comes again.
   enum class Emptied { kByEviction, kByCompaction };
-  bool take(Run &run);
   bool arrive(Section &section, Run &run, Emptied how, Outcome reason, u64 pages) TMEM_REQUIRES(section.lock);
   bool retire_if_empty(Section &section, Run &run) TMEM_REQUIRES(section.lock);
 
   // Empties the run that pays for @reason. It is then nobody's, and charged to nobody.
-  u64 evict_frames(u64 frames, Outcome reason);
-  Run *evict_run(Outcome reason, u32 client, bool *nothing_left);
+  u64 evict_frames(u64 frames, Outcome reason, u32 node);
+  Run *evict_run(Outcome reason, u32 client, u32 node, bool *nothing_left);
+  Run *set_victim_out(Outcome reason, u32 client, u32 node, Batch &batch, u32 *cursor);
+  Section *with_oldest(u32 client, u32 node);
   // The same without losing a page: empties one sparse run of the client and kind into the holes of others, in
   // its section. nullptr: why not.
   enum class NotCompacted {
     kNone,      // there is none whose pages would have room
-    kLeftOver,  // something in it could not be moved, or somebody else empties it; the next call takes another
+    kLeftOver,  // something in it could not be moved; the next call takes another
     kHindered,  // room was missing while others had some out of the bins, or pinned: it may be there the next time
     kWanted,    // a put needed its room, and has it now
   };
   Run *compact_run(Section &section, u32 client, bool persistent, NotCompacted *why_not);
-  Run *compact_run(u32 client, bool persistent, NotCompacted *why_not);
-  bool may_come_back(Outcome reason, u32 client);
+  Run *compact_run(u32 client, bool persistent, u32 node, NotCompacted *why_not);
+  bool may_come_back(u64 comings_before) const;
   enum class Moved { kDone, kNoRoom, kHindered, kWanted };
   Moved move_entry(Section &section, Run &run, u32 slot, const Request &request, u64 asked_before);
 
@@ -151,20 +159,20 @@ class CompressedStore {
 
   Engine &engine_;
   const tmem_host_ops &host_;
-  const u32 section_mask_;
+  const u32 section_count_;
   Atomic<u64> corrupt_next_;
   Atomic<u64> checksum_errors_;
   Atomic<u64> decoder_errors_;
   Atomic<u64> frames_from_reserves_;
-  Atomic<u32> refusing_;  // a bit for each client and kind that the budget may be refusing; written under its lock
+  Atomic<u32> refusing_;  // a bit for each client and kind that the budget may be refusing; written under refusals_lock_
 
-  alignas(64) Lock<Rank::kBudget> budget_lock_;
-  RunBudget budget_ TMEM_GUARDED_BY(budget_lock_);
-  u64 on_their_way_ TMEM_GUARDED_BY(budget_lock_) = 0;
-  u64 frames_compacted_ TMEM_GUARDED_BY(budget_lock_) = 0;
-  u64 frames_evicted_ TMEM_GUARDED_BY(budget_lock_) = 0;
-  u64 evicted_for_limit_ TMEM_GUARDED_BY(budget_lock_) = 0;
-  u64 evicted_for_memory_ TMEM_GUARDED_BY(budget_lock_) = 0;
+  RunBudget budget_;
+  Section::Common common_;
+  alignas(64) Atomic<u64> frames_compacted_;
+  Atomic<u64> frames_evicted_;
+  Atomic<u64> evicted_for_limit_;
+  Atomic<u64> evicted_for_memory_;
+  Lock<Rank::kBudget> refusals_lock_;  // when a refusal begins, changes or ends; that one stands is seen without
 };
 
 }  // namespace tmem

@@ -23,7 +23,7 @@ class PlainStore {
     plain->client = page.client;
     plain->persistent = page.persistent;
     Guard guard(lock_);
-    budget_.enlist(*plain, plain->client, plain->persistent);
+    enlist(*plain);
     entries_++;
     entries_stored_++;
     return Pampd{reinterpret_cast<uptr>(plain)};
@@ -44,7 +44,7 @@ class PlainStore {
     {
       Guard guard(lock_);
       if (--plain->references) return;
-      if (plain->listed) budget_.delist(*plain, plain->client, plain->persistent);
+      if (plain->listed) delist(*plain);
       budget_.uncharge(plain->client);
       entries_--;
     }
@@ -69,12 +69,7 @@ class PlainStore {
 
   void set_limit(u64 frames) {
     for (;;) {
-      u64 excess;
-      {
-        Guard guard(lock_);
-        budget_.limit = frames;
-        excess = budget_.frames > frames ? budget_.frames - frames : 0;
-      }
+      const u64 excess = budget_.set_limit(frames);
       if (excess == 0 || evict_frames(min(excess, kFramesPerBatch), Outcome::kRefusedBudget) == 0)
         return;
       host_.breathe();
@@ -83,16 +78,11 @@ class PlainStore {
 
   void set_client(u32 client, u32 weight, u64 limit_frames) {
     if (client >= TMEM_CLIENTS_MAX) return;
-    {
-      Guard guard(lock_);
-      budget_.accounts[client].weight = weight;
-      budget_.accounts[client].limit = limit_frames;
-    }
+    const auto &account = budget_.accounts[client];
+    budget_.accounts[client].weight.store_relaxed(weight);
+    static_cast<void>(budget_.set_limit_of(client, limit_frames));
     for (u32 failures = 0; failures < kFailuresMax;) {
-      {
-        Guard guard(lock_);
-        if (budget_.accounts[client].frames <= budget_.accounts[client].limit) return;
-      }
+      if (account.frames.load_relaxed() <= account.limit.load_relaxed()) return;
       bool nothing_left = false;
       if (!evict(Outcome::kRefusedLimit, client, &nothing_left)) {
         if (nothing_left) return;
@@ -104,8 +94,8 @@ class PlainStore {
 
   void usage(tmem_usage &usage) {
     Guard guard(lock_);
-    usage.frames = budget_.frames;
-    usage.frames_limit = budget_.limit;
+    usage.frames = budget_.frames.load_relaxed();
+    usage.frames_limit = budget_.limit.load_relaxed();
     usage.frames_ephemeral = budget_.ephemeral_frames();
     usage.frames_evicted = frames_evicted_;
     usage.frames_from_reserves = frames_from_reserves_;
@@ -117,19 +107,16 @@ class PlainStore {
     usage.store_bytes = sizeof(PlainStore);
   }
 
-  void client_usage(u32 client, tmem_client_usage &usage) {
-    Guard guard(lock_);
-    budget_.report(client, usage);
-  }
+  void client_usage(u32 client, tmem_client_usage &usage) const { budget_.report(client, usage); }
+  u64 ephemeral_frames() const { return budget_.ephemeral_frames(); }
 
   int validate() {
     Guard guard(lock_);
     u64 frames = 0;
-    for (const auto &account : budget_.accounts) {
+    for (u32 client = 0; client < TMEM_CLIENTS_MAX; ++client) {
       u64 account_frames = 0;
-      for (u32 kind = 0; kind < 2; ++kind) {
-        const auto &blocks = kind ? account.persistent : account.ephemeral;
-        for (const PlainPage *plain = blocks.front(); plain; plain = blocks.after(*plain)) {
+      for (const auto &order : order_[client]) {
+        for (const PlainPage *plain = order.front(); plain; plain = order.after(*plain)) {
           account_frames++;
           if (plain->references != 1) return 202;
           if (!engine_.resolves(BackReference{plain->back_reference},
@@ -137,10 +124,10 @@ class PlainStore {
             return 203;
         }
       }
-      if (account_frames != account.frames) return 201;
+      if (account_frames != budget_.accounts[client].frames.load_relaxed()) return 201;
       frames += account_frames;
     }
-    return frames == budget_.frames && frames == entries_ ? 0 : 204;
+    return frames == budget_.frames.load_relaxed() && frames == entries_ ? 0 : 204;
   }
 
   const tmem_host_ops &host() const { return host_; }
@@ -185,8 +172,18 @@ class PlainStore {
 
   void count_evicted(u32 client) TMEM_REQUIRES(lock_) {
     frames_evicted_++;
-    budget_.accounts[client].frames_evicted++;
-    budget_.accounts[client].pages_evicted++;
+    budget_.accounts[client].frames_evicted.add(1);
+    budget_.accounts[client].pages_evicted.add(1);
+  }
+
+  // Ephemeral frames are those in order: so whose has any has a first one.
+  void enlist(PlainPage &plain) TMEM_REQUIRES(lock_) {
+    order_[plain.client][plain.persistent].push_back(plain);
+    if (!plain.persistent) budget_.add_ephemeral(plain.client);
+  }
+  void delist(PlainPage &plain) TMEM_REQUIRES(lock_) {
+    order_[plain.client][plain.persistent].remove(plain);
+    if (!plain.persistent) budget_.remove_ephemeral(plain.client);
   }
 
   PlainPage *allocate(u32 flags) {
@@ -209,12 +206,13 @@ class PlainStore {
     PlainPage *plain;
     {
       Guard guard(lock_);
-      plain = budget_.victim(reason, client);
-      if (!plain) {
+      const u32 payer = budget_.payer(reason, client);
+      if (payer == TMEM_CLIENTS_MAX) {
         *nothing_left = true;
         return false;
       }
-      budget_.delist(*plain, plain->client, false);
+      plain = order_[payer][0].front();
+      delist(*plain);
       plain->listed = false;
       plain->references++;  // ours, so that its pampd is not handed out again meanwhile
     }
@@ -226,7 +224,7 @@ class PlainStore {
         count_evicted(plain->client);
       else {
         plain->listed = true;
-        budget_.enlist(*plain, plain->client, false);
+        enlist(*plain);
       }
     }
     if (taken) {
@@ -240,7 +238,8 @@ class PlainStore {
   Engine &engine_;
   const tmem_host_ops &host_;
   Lock<Rank::kStore> lock_;
-  Budget<PlainPage, &PlainPage::in_account, 1> budget_ TMEM_GUARDED_BY(lock_);
+  Budget<1> budget_;
+  List<PlainPage, &PlainPage::in_order> order_[TMEM_CLIENTS_MAX][2] TMEM_GUARDED_BY(lock_);
   u64 entries_ TMEM_GUARDED_BY(lock_) = 0;
   u64 frames_evicted_ TMEM_GUARDED_BY(lock_) = 0;
   u64 entries_stored_ TMEM_GUARDED_BY(lock_) = 0;
@@ -277,11 +276,13 @@ static int get_data(void *pam, unsigned long long pampd, void *data) {
 }
 static void release(void *pam, unsigned long long pampd) { store_of(pam).free(Pampd{pampd}); }
 static void free(void *pam, unsigned long long pampd) { store_of(pam).free(Pampd{pampd}); }
-static unsigned long long shrink(void *pam, unsigned long long frames) {
+// It knows no nodes.
+static unsigned long long shrink(void *pam, unsigned long long frames, unsigned int) {
   return store_of(pam).shrink(frames);
 }
 // A page has a frame of its own: there are no holes.
-static unsigned long long compact(void *, unsigned long long) { return 0; }
+static unsigned long long compact(void *, unsigned long long, unsigned int) { return 0; }
+static void offer(void *pam, unsigned int, tmem_offer *offer) { offer->frames_ephemeral += store_of(pam).ephemeral_frames(); }
 static void set_limit(void *pam, unsigned long long frames) { store_of(pam).set_limit(frames); }
 static void set_client(void *pam, unsigned int client, unsigned int weight,
                        unsigned long long limit_frames) {
@@ -294,7 +295,7 @@ static void client_usage(void *pam, unsigned int client, tmem_client_usage *usag
 
 static constexpr tmem_pam_ops kOps = {sizeof(tmem_pam_ops), 0,    start,  stop,    create,
                                       hold,                 release, get_data, free, shrink,
-                                      compact,              set_limit, set_client, usage, client_usage};
+                                      compact,              set_limit, set_client, usage, client_usage, offer};
 
 }  // namespace plain_pam
 

@@ -9,15 +9,12 @@ namespace tmem {
 
 struct PlainPage {
   void *frame = nullptr;
-  ListNode in_account;
+  ListNode in_order;  // of its client and kind, as they came
   u64 back_reference = 0;
   u32 references = 1;
   u32 client = 0;
   bool persistent = false;
   bool listed = true;  // false while it is being evicted
-
-  bool busy() const { return false; }
-  bool forget_read() const { return false; }  // in order of arrival
 };
 static_assert(sizeof(PlainPage) == 48);
 

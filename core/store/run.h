@@ -159,16 +159,15 @@ class Pins {
 // Two cache lines: what two CPUs fill at one time they do not share.
 struct alignas(64) Run {
   void *frames[kFramesPerRun];
-  // The budget's, and guarded by its lock. A run that somebody empties keeps its place in the list.
-  ListNode in_account;
-  bool taken = false;  // somebody empties it, or is about to
   // Constant from its first page to its last.
   bool persistent = false;
   u8 client = 0;
   u8 section = 0;
-  Pins pins;
   Atomic<bool> read;  // an ephemeral page of it was, and stayed, since the last victim was looked for
+  Pins pins;
   // The rest is guarded by its section's lock.
+  u32 age = 0;                    // the clock's time when it was filled last
+  ListNode in_order;              // of its section, client and kind; of ephemeral ones the least recently filled first
   ListNode in_bin;                // runs with about as much free space
   u16 free_units = kUnitsPerRun;  // neither data nor directory
   u16 tail = 0;                   // all units from here to the directory are free
@@ -176,17 +175,16 @@ struct alignas(64) Run {
   u16 free_slot = kNoSlot;        // first of the free ones in it
   u16 entries = 0;
   u8 bin = 0;
-  bool on_its_way = false;  // being emptied: takes no new entry, is in no bin
+  bool on_its_way = false;  // somebody empties it: takes no new entry, is in no bin
   bool left_over = false;   // compaction could not empty it, and nothing has come or gone since
 
   static constexpr u16 kNoSlot = 0xffff;
-  static constexpr u32 kSectionsMost = 8;
+  static constexpr u32 kSectionsMost = 64;
 
   // Of a new run: neighbours in memory become neighbours here.
   void order_frames();
 
   bool empty() const { return entries == 0; }
-  bool busy() const { return taken; }
   // Whether it was read since it was asked last.
   bool forget_read() {
     if (!read.load_relaxed()) return false;

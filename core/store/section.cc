@@ -15,17 +15,17 @@ static constexpr u32 kPagesPerTouch = 8;
 Maybe<Section::Place> Section::place(const Request &request, bool *passed_by) {
   const Bins &bins = bins_[request.client][request.persistent];
   const u32 units = request.format.units();
-  const u32 first = (units + 1 + kUnitsPerBin - 1) / kUnitsPerBin;
+  const u32 first = first_bin(request);
   u32 looked_at = 0;
   for (u32 group = first / 64; group < kBins / 64; ++group) {
-    u64 left = bins.filled[group];
+    u64 left = bins.filled[group].load_relaxed();
     if (group == first / 64) left &= ~u64{0} << first % 64;
     for (; left; left &= left - 1) {
       const Bin &bin = bins.bin[group * 64 + lowest_bit(left)];
       for (Run *run = bin.front(); run; run = bin.after(*run)) {
         const bool packs = !run->fits_at_tail(units);
         if (run->has_room(units) && (!packs || (run->pack() && run->fits_at_tail(units)))) {
-          counts.packings += packs;
+          counts.packings.add(packs);
           return place_in(*run, request);
         }
         if (passed_by) *passed_by |= run->pins.any();
@@ -39,22 +39,27 @@ Maybe<Section::Place> Section::place(const Request &request, bool *passed_by) {
 Section::Place Section::place_in(Run &run, const Request &request) {
   const u32 free_units = run.free_units;
   const u32 slot = run.place(request.back_reference, request.format);
+  if (run.left_over) bins_of(run).stuck.store_relaxed(false);
   run.left_over = false;
   change_bin(run, free_units);
   run.pins.pin_locked();
-  counts.entries++;
-  counts.entries_raw += request.format.is_raw();
-  counts.entries_stored_raw += request.format.is_raw() && !request.moved;
-  counts.bytes_stored += request.format.bytes();
-  counts.checksum_bytes += request.format.checksum_bytes();
+  counts.entries.add(1);
+  counts.entries_raw.add(request.format.is_raw());
+  counts.entries_stored_raw.add(request.format.is_raw() && !request.moved);
+  counts.bytes_stored.add(request.format.bytes());
+  counts.checksum_bytes.add(request.format.checksum_bytes());
   if (request.moved) return {&run, slot};
   Bins &bins = bins_of(run);
   if (run.tail < kUnitsPerRun) bins.free_from.store_relaxed(reinterpret_cast<uptr>(run.address(run.tail)));
   if (run.persistent) return {&run, slot};
-  const bool touch = bins.filled_last != &run || ++bins.put_since >= kPagesPerTouch;
+  const bool young = bins.filled_last != &run || ++bins.put_since >= kPagesPerTouch;
+  if (bins.filled_last != &run) bins.stuck.store_relaxed(false);  // the other one may be emptied now
   bins.filled_last = &run;
-  if (touch) bins.put_since = 0;
-  return {&run, slot, touch};
+  if (young) {
+    bins.put_since = 0;
+    make_young(run);
+  }
+  return {&run, slot};
 }
 
 // ---- Out
@@ -79,13 +84,13 @@ void Section::reap(Run &run) {
 
 void Section::release(Run &run, u32 slot) {
   const EntryFormat format = run.entry(slot).format;
-  counts.entries--;
-  counts.entries_raw -= format.is_raw();
-  counts.bytes_stored -= format.bytes();
-  counts.checksum_bytes -= format.checksum_bytes();
+  counts.entries.add(~u64{0});
+  counts.entries_raw.add(-u64{format.is_raw()});
+  counts.bytes_stored.add(-u64{format.bytes()});
+  counts.checksum_bytes.add(-u64{format.checksum_bytes()});
   run.remove(slot);
   run.left_over = false;
-  bins_of(run).stuck = false;
+  bins_of(run).stuck.store_relaxed(false);
 }
 
 // ---- Runs
@@ -95,8 +100,12 @@ void Section::add(Run &run, u32 client, bool persistent) {
   run.persistent = persistent;
   run.section = static_cast<u8>(number_);
   into_bin(run);
-  bins_of(run).stuck = false;
-  counts.runs++;
+  run.age = common_->clock.fetch_add_relaxed(1) + 1;
+  bins_of(run).order.push_back(run);
+  note_oldest(bins_of(run));
+  bins_of(run).stuck.store_relaxed(false);
+  counts.runs.add(1);
+  counts.ephemeral_runs.add(!persistent);
 }
 
 void Section::remove(Run &run) {
@@ -104,53 +113,106 @@ void Section::remove(Run &run) {
   Bins &bins = bins_of(run);
   if (bins.filled_last == &run) bins.filled_last = nullptr;
   bins.out -= run.on_its_way;
-  counts.runs--;
+  if (run.in_order.linked()) bins.order.remove(run);
+  note_oldest(bins);
+  counts.runs.add(~u64{0});
+  counts.ephemeral_runs.add(-u64{!run.persistent});
 }
 
 void Section::set_out(Run &run) {
+  TMEM_ASSERT(!run.on_its_way);
+  static_cast<void>(common_->on_their_way.fetch_add_relaxed(1));
   out_of_bin(run, run.free_units);
   run.on_its_way = true;
   bins_of(run).out++;
+  note_oldest(bins_of(run));
 }
 
-void Section::set_back(Run &run) {
+void Section::set_back(Run &run, bool young) {
   run.on_its_way = false;
   bins_of(run).out--;
   into_bin(run);
+  if (young)
+    make_young(run);
+  else
+    note_oldest(bins_of(run));
 }
 
+// ---- Order of eviction
+
+// Who compacts a run leaves it at its place; there are few. Who evicts one takes it out.
+Run *Section::first_in_order(const Bins &bins) {
+  Run *run = bins.order.front();
+  while (run && run->on_its_way) run = bins.order.after(*run);
+  return run;
+}
+
+// Whoever sees that there is none sees what was raised before.
+void Section::note_oldest(Bins &bins) {
+  const Run *oldest = first_in_order(bins);
+  bins.oldest.store_release(oldest ? kListed | oldest->age : kNone);
+}
+
+// The clock never goes back for whoever has the lock: so the order is one of age.
+void Section::make_young(Run &run) {
+  Bins &bins = bins_of(run);
+  run.age = common_->clock.load_relaxed();
+  if (run.in_order.linked()) bins.order.remove(run);
+  bins.order.push_back(run);
+  note_oldest(bins);
+}
+
+Run *Section::set_oldest_out(u32 client, bool turns_are_up) {
+  Run *run = first_in_order(bins_[client][0]);
+  if (!run) return nullptr;
+  if (!turns_are_up && run->forget_read()) {
+    make_young(*run);
+    return nullptr;
+  }
+  bins_[client][0].order.remove(*run);
+  set_out(*run);
+  return run;
+}
+
+// ---- Compaction
+
 Run *Section::sparse(u32 client, bool persistent) {
-  const Bins &bins = bins_[client][persistent];
-  if (bins.stuck) return nullptr;
-  const u64 free_units = bins.free_units.load_relaxed();
+  Bins &bins = bins_[client][persistent];
+  // Then what a run has, 4096 units less its free ones, is more than the others have free.
+  if (bins.stuck.load_relaxed() || bins.free_units.load_relaxed() < kUnitsPerRun) return nullptr;
+  bool pinned = false;
   u32 looked_at = 0;
   for (u32 group = kBins / 64; group-- > 0;)
-    for (u64 left = bins.filled[group]; left;) {
+    for (u64 left = bins.filled[group].load_relaxed(); left;) {
       const u32 number = highest_bit(left);
       left &= ~(u64{1} << number);
       const Bin &bin = bins.bin[group * 64 + number];
       for (Run *run = bin.front(); run; run = bin.after(*run)) {
-        const u32 used = kUnitsPerRun - run->free_units;
-        if (free_units - run->free_units < used || looked_at++ == kCandidates) return nullptr;
         // A pin may be a writer's, and what he has not written must not be copied:
         // he could publish it between the copy and the move.
-        if (!run->pins.any() && !run->left_over && (persistent || bins.filled_last != run)) return run;
+        const bool pins = run->pins.any();
+        if (!pins && !run->left_over && (persistent || bins.filled_last != run)) return run;
+        pinned |= pins;
+        if (++looked_at < kCandidates) continue;
+        bins.stuck.store_relaxed(!pinned && bins.out == 0);
+        return nullptr;
       }
     }
+  bins.stuck.store_relaxed(!pinned && bins.out == 0);
   return nullptr;
 }
 
 bool Section::set_stuck(u32 client, bool persistent) {
   Bins &bins = bins_[client][persistent];
-  if (bins.out == 1) bins.stuck = true;  // the one that was to be emptied
-  return bins.stuck;
+  if (bins.out == 1) bins.stuck.store_relaxed(true);  // the one that was to be emptied
+  return bins.stuck.load_relaxed();
 }
 
-// Holes are worth the copying when they are a quarter of their runs.
-u64 Section::compactable(u32 client, bool persistent) {
+// Holes are worth the copying when they are a quarter of their runs. That they cannot be had compaction finds out.
+u64 Section::compactable(u32 client, bool persistent) const TMEM_UNCHECKED {
   const Bins &bins = bins_[client][persistent];
   const u64 free_units = bins.free_units.load_relaxed();
-  if (free_units * 4 <= bins.runs * kUnitsPerRun || !sparse(client, persistent)) return 0;
+  if (free_units * 4 <= u64{bins.runs.load_relaxed()} * kUnitsPerRun || bins.stuck.load_relaxed()) return 0;
   return free_units / kUnitsPerRun * kFramesPerRun;
 }
 
@@ -162,9 +224,10 @@ void Section::into_bin(Run &run) {
   Bins &bins = bins_of(run);
   run.bin = static_cast<u8>(number);
   bins.bin[number].push_back(run);
-  bins.filled[number / 64] |= u64{1} << number % 64;
-  bins.free_units.store_relaxed(bins.free_units.load_relaxed() + run.free_units);
-  bins.runs++;
+  Atomic<u64> &filled = bins.filled[number / 64];
+  filled.store_relaxed(filled.load_relaxed() | u64{1} << number % 64);
+  bins.free_units.add(run.free_units);
+  bins.runs.add(1);
 }
 
 void Section::out_of_bin(Run &run, u32 free_units) {
@@ -172,16 +235,16 @@ void Section::out_of_bin(Run &run, u32 free_units) {
   Bins &bins = bins_of(run);
   Bin &bin = bins.bin[run.bin];
   bin.remove(run);
-  if (bin.empty()) bins.filled[run.bin / 64] &= ~(u64{1} << run.bin % 64);
-  bins.free_units.store_relaxed(bins.free_units.load_relaxed() - free_units);
-  bins.runs--;
+  Atomic<u64> &filled = bins.filled[run.bin / 64];
+  if (bin.empty()) filled.store_relaxed(filled.load_relaxed() & ~(u64{1} << run.bin % 64));
+  bins.free_units.add(-u64{free_units});
+  bins.runs.add(~u32{0});
 }
 
 void Section::change_bin(Run &run, u32 free_units_before) {
   if (run.on_its_way) return;
   if (run.in_bin.linked() && bin_for(run) == run.bin) {
-    Atomic<u64> &sum = bins_of(run).free_units;
-    sum.store_relaxed(sum.load_relaxed() + run.free_units - free_units_before);
+    bins_of(run).free_units.add(u64{run.free_units} - free_units_before);
     return;
   }
   out_of_bin(run, free_units_before);
@@ -196,10 +259,23 @@ int Section::validate_bin_of(const Run &run) const {
   return number && run.bin != number ? 111 : 0;
 }
 
-int Section::validate_bins(u32 client, bool persistent, u64 runs_in_bins, u64 free_units) const {
+int Section::validate_bins(u32 client, bool persistent) const {
   const Bins &bins = bins_[client][persistent];
-  if (bins.out || bins.compacting) return 120;
-  return bins.runs == runs_in_bins && bins.free_units.load_relaxed() == free_units ? 0 : 118;
+  if (bins.out || bins.compacting.load_relaxed()) return 120;
+  u64 runs = 0, free_units = 0;
+  const Run *before = nullptr;
+  for (const Run *run = bins.order.front(); run; run = bins.order.after(*run)) {
+    if (before && is_older(run->age, before->age)) return 121;
+    before = run;
+    if (!run->in_bin.linked()) continue;
+    runs++;
+    free_units += run->free_units;
+  }
+  const Run *oldest = bins.order.front();
+  if (bins.oldest.load_relaxed() != (oldest ? kListed | oldest->age : kNone)) return 122;
+  for (u32 number = 0; number < kBins; ++number)
+    if (bins.bin[number].empty() == (bins.filled[number / 64].load_relaxed() >> number % 64 & 1)) return 123;
+  return bins.runs.load_relaxed() == runs && bins.free_units.load_relaxed() == free_units ? 0 : 118;
 }
 
 }  // namespace tmem

@@ -157,11 +157,16 @@ void release(unsigned long long magic, unsigned long long what, void *memory, si
   std::free(header);
 }
 
+bool good(unsigned int flags) {
+  const unsigned int node = TMEM_ALLOC_NODE(flags);
+  return !(flags & 0xff & ~unsigned{TMEM_ALLOC_RESERVES}) && (node == TMEM_ANY_NODE || node < kCpusMost);
+}
+
 void *object_alloc(unsigned int kind, unsigned int flags) {
   no_lock_held("object_alloc");
   at(Moment::kObjectAlloc);
   perturb();
-  if (kind >= TMEM_KINDS || flags & ~unsigned{TMEM_ALLOC_RESERVES}) broken("object_alloc arguments");
+  if (kind >= TMEM_KINDS || !good(flags)) broken("object_alloc arguments");
   if (tmem_kind_alignment(kind) > alignof(Header)) broken("alignment of a kind");
   return allocate(kObjectMagic, kind, tmem_kind_bytes(kind));
 }
@@ -176,7 +181,7 @@ void object_free(unsigned int kind, void *object) {
 void *frame_alloc(unsigned int flags) {
   no_lock_held("frame_alloc");
   perturb();
-  if (flags & ~unsigned{TMEM_ALLOC_RESERVES}) broken("frame_alloc arguments");
+  if (!good(flags)) broken("frame_alloc arguments");
   void *frame = take_frame();
   if (frame) std::memset(frame, kFresh, TMEM_PAGE_BYTES);
   return frame;
@@ -375,7 +380,7 @@ void reach(Point point) {
   if (scheduling) scheduling->reach(point);
 }
 
-void move_to_cpu(unsigned int cpu) { current().cpu = cpu % kCpus; }
+void move_to_cpu(unsigned int cpu) { current().cpu = cpu % kCpusMost; }
 
 ThreadState *make_thread_state(unsigned int number) { return new ThreadState(number); }
 void drop_thread_state(ThreadState *state) { delete state; }
@@ -416,6 +421,7 @@ const tmem_host_ops *host_ops() {
     made.decompress = decompress;
     made.checksum = checksum;
     made.evicted = evicted;
+    made.node_of = [](unsigned int) { return 0u; };
     return made;
   }();
   return &ops;

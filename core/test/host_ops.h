@@ -22,7 +22,8 @@
 
 namespace tmem_test {
 
-inline constexpr unsigned int kCpus = 4;
+inline constexpr unsigned int kCpus = 4;      // what host_ops() says
+inline constexpr unsigned int kCpusMost = 256;  // a test may say so many
 
 // The ops; the same table always.
 const tmem_host_ops *host_ops();

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <set>
 #include <thread>
@@ -140,121 +141,120 @@ TEST(CountersTest, AddSubtractSum) {
   tmem_test::host_ops()->counters_free(row, tmem::Counters::kCells);
 }
 
-struct Block {
-  bool busy() const { return is_busy; }
-  bool forget_read() {
-    const bool was = is_read;
-    is_read = false;
-    return was;
-  }
-  bool is_busy = false;
-  bool is_read = false;
-  tmem::ListNode node;
-};
-using BlockBudget = tmem::Budget<Block, &Block::node, 4>;
+using BlockBudget = tmem::Budget<4>;
 
 TEST(BudgetTest, ChargesUpToTheLimits) {
   BlockBudget budget;
-  budget.limit = 11;
+  EXPECT_EQ(budget.set_limit(11), 0u);
   EXPECT_EQ(budget.charge(0), Outcome::kDone);
   EXPECT_EQ(budget.charge(1), Outcome::kDone);
   EXPECT_EQ(budget.charge(1), Outcome::kRefusedBudget);  // 12 frames would be too many
-  budget.accounts[0].limit = 7;
+  EXPECT_EQ(budget.set_limit_of(0, 7), 0u);
   EXPECT_EQ(budget.charge(0), Outcome::kRefusedLimit);
   budget.uncharge(1);
   EXPECT_EQ(budget.charge(0), Outcome::kRefusedLimit);
   EXPECT_EQ(budget.charge(1), Outcome::kDone);
+  EXPECT_EQ(budget.set_limit_of(0, 1), 3u) << "so much too much is held";
+  EXPECT_EQ(budget.set_limit(5), 3u);
   budget.uncharge(0);
   budget.uncharge(1);
-  EXPECT_EQ(budget.frames, 0u);
+  EXPECT_EQ(budget.frames.load_relaxed(), 0u);
 }
 
-TEST(BudgetTest, WhatWasReadHasAnotherTurn) {
-  BlockBudget budget;
-  budget.limit = 1000;
-  Block block[3], many[40];
-  for (Block &each : block) budget.enlist(each, 0, false);
-  block[0].is_read = true;
-  EXPECT_EQ(budget.victim(Outcome::kRefusedBudget, 0), &block[1]);
-  EXPECT_EQ(budget.victim(Outcome::kRefusedLimit, 0), &block[1]) << "the other one is the youngest now";
-  for (Block &each : block) each.is_read = true;
-  EXPECT_EQ(budget.victim(Outcome::kRefusedBudget, 0), &block[1]) << "once only";
-  for (Block &each : block) budget.delist(each, 0, false);
-
-  // One look at the list has an end.
-  for (Block &each : many) budget.enlist(each, 0, false);
-  for (Block &each : many) each.is_read = true;
-  EXPECT_EQ(budget.victim(Outcome::kRefusedBudget, 0), &many[16]);
-  for (Block &each : many) budget.delist(each, 0, false);
+// Many charge and uncharge at once while limits go up and down: nobody ends with more than the limit that was set last.
+TEST(BudgetTest, NobodyIsChargedBeyondALimitThatWasSet) {
+  for (unsigned int round = 0; round < 200; ++round) {
+    BlockBudget budget;
+    static_cast<void>(budget.set_limit(4000));
+    std::vector<std::thread> threads;
+    std::atomic<unsigned int> go{0}, charged{0};
+    for (unsigned int client = 0; client < 3; ++client)
+      threads.emplace_back([&, client] {
+        go++;
+        while (go < 4) {}
+        for (unsigned int i = 0; i < 200; ++i) charged += budget.charge(client) == Outcome::kDone;
+      });
+    go++;
+    while (go < 4) {}
+    const unsigned long long excess = budget.set_limit(400);
+    for (std::thread &thread : threads) thread.join();
+    EXPECT_EQ(budget.frames.load_relaxed(), charged * 4u);
+    EXPECT_LE(budget.frames.load_relaxed(), 400 + excess) << "charged after the limit was lowered";
+  }
 }
 
 // A refusal stands until there is more room than there was, by a 64th; not while anything can be evicted.
 TEST(BudgetTest, RefusalStandsUntilThereIsRoom) {
   constexpr unsigned long long kPage = TMEM_PAGE_BYTES;
   BlockBudget budget;
-  budget.limit = 640;
-  budget.frames = budget.accounts[1].frames = 640;
-  EXPECT_EQ(budget.refusal(1, true, 0), Outcome::kDone);
+  const auto hold = [&](unsigned long long frames) {
+    budget.frames.store_relaxed(frames);
+    budget.accounts[1].frames.store_relaxed(frames);
+  };
+  // What is seen without the lock is the same, or that somebody must look under it.
+  const auto refusal = [&](unsigned int client, bool persistent, unsigned long long bytes) {
+    const Outcome seen = budget.standing_refusal(client, persistent, bytes);
+    const Outcome found = budget.refusal(client, persistent, bytes);
+    EXPECT_TRUE(seen == found || seen == Outcome::kDone);
+    EXPECT_EQ(budget.standing_refusal(client, persistent, bytes), found);
+    return found;
+  };
+  static_cast<void>(budget.set_limit(640));
+  hold(640);
+  EXPECT_EQ(refusal(1, true, 0), Outcome::kDone);
   budget.refuse(Outcome::kRefusedBudget, 1, true, 5 * kPage);
-  EXPECT_EQ(budget.refusal(1, true, 15 * kPage - 1), Outcome::kRefusedBudget);
-  EXPECT_EQ(budget.refusal(1, false, 0), Outcome::kDone) << "the other kind";
-  EXPECT_EQ(budget.refusal(2, true, 0), Outcome::kDone) << "another client";
+  EXPECT_EQ(refusal(1, true, 15 * kPage - 1), Outcome::kRefusedBudget);
+  EXPECT_EQ(refusal(1, false, 0), Outcome::kDone) << "the other kind";
+  EXPECT_EQ(refusal(2, true, 0), Outcome::kDone) << "another client";
   // Holes, and what nobody has, count together; and once there is room it is over.
-  budget.frames = budget.accounts[1].frames = 632;
-  EXPECT_EQ(budget.refusal(1, true, 7 * kPage), Outcome::kDone);
-  EXPECT_EQ(budget.refusal(1, true, 0), Outcome::kDone);
+  hold(632);
+  EXPECT_EQ(refusal(1, true, 7 * kPage), Outcome::kDone);
+  EXPECT_EQ(refusal(1, true, 0), Outcome::kDone);
   // With less room than there was, it takes no more than that and a 64th.
-  budget.frames = budget.accounts[1].frames = 640;
+  hold(640);
   budget.refuse(Outcome::kRefusedBudget, 1, true, 100 * kPage);
-  EXPECT_EQ(budget.refusal(1, true, 20 * kPage), Outcome::kRefusedBudget);
-  EXPECT_EQ(budget.refusal(1, true, 30 * kPage), Outcome::kDone);
+  EXPECT_EQ(refusal(1, true, 20 * kPage), Outcome::kRefusedBudget);
+  EXPECT_EQ(refusal(1, true, 30 * kPage), Outcome::kDone);
   // What can be evicted goes first, of anybody; at a limit, of its own.
-  Block block;
   budget.refuse(Outcome::kRefusedBudget, 1, true, 0);
-  budget.enlist(block, 2, false);
-  EXPECT_EQ(budget.refusal(1, true, 0), Outcome::kDone);
+  budget.add_ephemeral(2);
+  EXPECT_EQ(refusal(1, true, 0), Outcome::kDone);
   budget.refuse(Outcome::kRefusedLimit, 1, true, 0);
-  EXPECT_EQ(budget.refusal(1, true, 0), Outcome::kRefusedLimit);
-  budget.delist(block, 2, false);
+  EXPECT_EQ(refusal(1, true, 0), Outcome::kRefusedLimit);
+  budget.remove_ephemeral(2);
   // A part of the client's own limit, if that is less.
-  budget.accounts[1].limit = 64;
-  budget.accounts[1].frames = 64;
+  static_cast<void>(budget.set_limit_of(1, 64));
+  budget.accounts[1].frames.store_relaxed(64);
   budget.refuse(Outcome::kRefusedLimit, 1, true, 0);
-  EXPECT_EQ(budget.refusal(1, true, kPage - 1), Outcome::kRefusedLimit);
-  EXPECT_EQ(budget.refusal(1, true, kPage), Outcome::kDone);
+  EXPECT_EQ(refusal(1, true, kPage - 1), Outcome::kRefusedLimit);
+  EXPECT_EQ(refusal(1, true, kPage), Outcome::kDone);
 }
 
 TEST(BudgetTest, HeaviestForItsWeightPays) {
   BlockBudget budget;
-  budget.limit = 1000;
-  Block block[3][3], persistent;
-  const unsigned int count[3] = {1, 2, 3};
+  static_cast<void>(budget.set_limit(1000));
   for (unsigned int client = 0; client < 3; ++client)
-    for (unsigned int i = 0; i < count[client]; ++i) {
+    for (unsigned int i = 0; i <= client; ++i) {
       ASSERT_EQ(budget.charge(client), Outcome::kDone);
-      budget.enlist(block[client][i], client, false);
+      budget.add_ephemeral(client);
     }
   EXPECT_EQ(budget.ephemeral_frames(), 24u);
-  EXPECT_EQ(budget.victim(Outcome::kRefusedBudget, 0), &block[2][0]);
-  budget.accounts[2].weight = 10000;
-  EXPECT_EQ(budget.victim(Outcome::kRefusedBudget, 0), &block[1][0]);
-  budget.accounts[0].weight = 1;
-  EXPECT_EQ(budget.victim(Outcome::kNoMemory, 2), &block[0][0]);
+  EXPECT_EQ(budget.payer(Outcome::kRefusedBudget, 0), 2u);
+  EXPECT_EQ(budget.payer(Outcome::kRefusedBudget, 0, 1u << 2), 1u) << "without the heaviest";
+  budget.accounts[2].weight.store_relaxed(10000);
+  EXPECT_EQ(budget.payer(Outcome::kRefusedBudget, 0), 1u);
+  budget.accounts[0].weight.store_relaxed(1);
+  EXPECT_EQ(budget.payer(Outcome::kNoMemory, 2), 0u);
   // At a client's own limit it pays itself, whoever is heavier.
-  EXPECT_EQ(budget.victim(Outcome::kRefusedLimit, 2), &block[2][0]);
-  // What was filled last goes last.
-  budget.touch(block[2][0], 2);
-  EXPECT_EQ(budget.victim(Outcome::kRefusedLimit, 2), &block[2][1]);
+  EXPECT_EQ(budget.payer(Outcome::kRefusedLimit, 2), 2u);
   // Persistent frames weigh, but cannot be had.
   ASSERT_EQ(budget.charge(0), Outcome::kDone);
-  budget.enlist(persistent, 0, true);
-  budget.delist(block[0][0], 0, false);
-  EXPECT_EQ(budget.victim(Outcome::kRefusedLimit, 0), nullptr);
-  EXPECT_EQ(budget.victim(Outcome::kRefusedBudget, 0), &block[1][0]);
-  budget.delist(persistent, 0, true);
+  budget.remove_ephemeral(0);
+  EXPECT_EQ(budget.payer(Outcome::kRefusedLimit, 0), unsigned{TMEM_CLIENTS_MAX});
+  EXPECT_EQ(budget.payer(Outcome::kRefusedBudget, 0), 1u);
   for (unsigned int client = 1; client < 3; ++client)
-    for (unsigned int i = 0; i < count[client]; ++i) budget.delist(block[client][i], client, false);
-  EXPECT_EQ(budget.victim(Outcome::kRefusedBudget, 0), nullptr);
+    for (unsigned int i = 0; i <= client; ++i) budget.remove_ephemeral(client);
+  EXPECT_EQ(budget.payer(Outcome::kRefusedBudget, 0), unsigned{TMEM_CLIENTS_MAX});
 }
 
 TEST(SameFilledTest, EveryWordOfThePageCounts) {

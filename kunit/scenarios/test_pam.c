@@ -130,20 +130,32 @@ static void test_pam_free(void *context, unsigned long long pampd)
 	test_pam_drop(pam, decode(pam, pampd));
 }
 
-static unsigned long long test_pam_shrink(void *context, unsigned long long frames)
+static unsigned long long test_pam_shrink(void *context, unsigned long long frames,
+					  unsigned int node)
 {
 	struct test_pam *pam = context;
 
+	(void)node;
 	pam->shrink_asked = frames;
 	return pam->shrink_answer;
 }
 
-static unsigned long long test_pam_compact(void *context, unsigned long long frames)
+static unsigned long long test_pam_compact(void *context, unsigned long long frames,
+					   unsigned int node)
 {
 	struct test_pam *pam = context;
 
+	(void)node;
 	pam->compact_asked = frames;
 	return 0;
+}
+
+static void test_pam_offer(void *context, unsigned int node, struct tmem_offer *offer)
+{
+	struct test_pam *pam = context;
+
+	(void)node;
+	offer->frames_ephemeral += pam->shrink_answer;
 }
 
 static void test_pam_set_limit(void *context, unsigned long long frames)
@@ -203,6 +215,7 @@ static const struct tmem_pam_ops ops = {
 	.free = test_pam_free,
 	.shrink = test_pam_shrink,
 	.compact = test_pam_compact,
+	.offer = test_pam_offer,
 	.set_limit = test_pam_set_limit,
 	.set_client = test_pam_set_client,
 	.usage = test_pam_usage,
