@@ -43,7 +43,36 @@ struct alignas(64) CodecBuffers {
 struct HeldLock {
   tmem_lock *lock;
   unsigned int rank;
+  unsigned long long blocks;  // run by this thread before it was acquired
 };
+
+unsigned int cpu_number = [] {
+  const char *text = std::getenv("TMEM_TEST_CPUS");
+  const unsigned long wanted = text && *text ? std::strtoul(text, nullptr, 0) : 4;
+  return static_cast<unsigned int>(wanted < 1 ? 1 : wanted > kCpusMost ? kCpusMost : wanted);
+}();
+
+// ---- How much of the core runs
+
+thread_local unsigned long long blocks = 0;  // basic blocks, ever
+thread_local unsigned long long last_breath = 0;
+thread_local Work most;
+thread_local bool unmeasured = false;
+
+void note_breath() {
+  if (blocks - last_breath > most.between_breaths) most.between_breaths = blocks - last_breath;
+  last_breath = blocks;
+}
+
+void note_release(const HeldLock &held) {
+  const unsigned long long ran = blocks - held.blocks;
+  if (unmeasured || scheduling) return;  // of several threads, nobody knows whose they were
+  if (ran > most.under_lock[held.rank]) most.under_lock[held.rank] = ran;
+  if (ran <= kBlocksUnderLockMost) return;
+  char detail[64];
+  std::snprintf(detail, sizeof(detail), "rank %u over %llu basic blocks", held.rank, ran);
+  broken("a lock is held for long:", detail);
+}
 
 }  // namespace
 
@@ -60,7 +89,7 @@ struct ThreadState {
   unsigned int cpu;
   unsigned long long random;
 
-  explicit ThreadState(unsigned int its_number) : number(its_number), cpu(its_number % kCpus) {
+  explicit ThreadState(unsigned int its_number) : number(its_number), cpu(its_number % cpu_number) {
     random = number * 0x9e3779b97f4a7c15ULL + 1;
   }
   ~ThreadState() { delete codec; }
@@ -220,6 +249,7 @@ void table_free(void *table, unsigned long bytes) {
 
 void breathe() {
   may_sleep("breathe");
+  note_breath();
   scheduling ? scheduling->reach(Point::kHostOp) : static_cast<void>(sched_yield());
 }
 
@@ -335,31 +365,42 @@ Gate &gate_of(const tmem_gate *gate) {
   return *own;
 }
 
+// A row: for how many CPUs, and then of each cell each CPU's part.
+struct Row {
+  unsigned long long cpus;
+  unsigned long long parts[];
+};
+size_t row_bytes(unsigned int cells, unsigned long long cpus) {
+  return sizeof(Row) + sizeof(unsigned long long) * cells * cpus;
+}
+Row &row_of(const tmem_counters *counters) {
+  return *reinterpret_cast<Row *>(const_cast<tmem_counters *>(counters));
+}
+
 tmem_counters *counters_alloc(unsigned int cells) {
   may_sleep("counters_alloc");
   perturb();
-  void *row = allocate(kTableMagic, cells, sizeof(unsigned long long) * cells * kCpus);
-  if (row) std::memset(row, 0, sizeof(unsigned long long) * cells * kCpus);
-  return static_cast<tmem_counters *>(row);
+  auto *row = static_cast<Row *>(allocate(kTableMagic, cells, row_bytes(cells, cpu_number)));
+  if (!row) return nullptr;
+  std::memset(row, 0, row_bytes(cells, cpu_number));
+  row->cpus = cpu_number;
+  return reinterpret_cast<tmem_counters *>(row);
 }
 
 void counters_free(tmem_counters *counters, unsigned int cells) {
   may_sleep("counters_free");
   perturb();
   if (!counters) broken("counters_free arguments");
-  release(kTableMagic, cells, counters, sizeof(unsigned long long) * cells * kCpus);
+  release(kTableMagic, cells, counters, row_bytes(cells, row_of(counters).cpus));
 }
 
-// Each CPU's part of a cell.
-std::atomic_ref<unsigned long long> part_of(const tmem_counters *counters, unsigned int cell,
-                                            unsigned int cpu) {
-  auto *parts = reinterpret_cast<unsigned long long *>(const_cast<tmem_counters *>(counters));
-  return std::atomic_ref<unsigned long long>(parts[cell * kCpus + cpu]);
+std::atomic_ref<unsigned long long> part_of(Row &row, unsigned int cell, unsigned long long cpu) {
+  return std::atomic_ref<unsigned long long>(row.parts[cell * row.cpus + cpu]);
 }
 
 void add_to(tmem_counters *counters, unsigned long cell, unsigned long long delta) {
-  part_of(counters, static_cast<unsigned int>(cell), current().number % kCpus)
-      .fetch_add(delta, std::memory_order_release);
+  Row &row = row_of(counters);
+  part_of(row, static_cast<unsigned int>(cell), current().number % row.cpus).fetch_add(delta, std::memory_order_release);
 }
 
 bool nobody_is_inside(const void *gate) {
@@ -398,12 +439,12 @@ std::string what_it_holds(const ThreadState &state) {
   return state.held_count ? text : " holds nothing";
 }
 
-const tmem_host_ops *host_ops() {
-  static const tmem_host_ops ops = [] {
+static tmem_host_ops &own_ops() {
+  static tmem_host_ops ops = [] {
     if (lzo_init() != LZO_E_OK) broken("lzo_init");
     tmem_host_ops made = {};
     made.abi_size = sizeof(made);
-    made.cpu_count = kCpus;
+    made.cpu_count = cpu_number;
     made.memory_frames = 16384;
     made.hash_seed = 0x5eed5eed5eed5eedULL;
     made.object_alloc = object_alloc;
@@ -424,7 +465,32 @@ const tmem_host_ops *host_ops() {
     made.node_of = [](unsigned int) { return 0u; };
     return made;
   }();
-  return &ops;
+  return ops;
+}
+
+const tmem_host_ops *host_ops() { return &own_ops(); }
+
+unsigned int cpus() { return cpu_number; }
+void set_cpus(unsigned int count) {
+  if (count < 1 || count > kCpusMost) broken("set_cpus arguments");
+  cpu_number = own_ops().cpu_count = count;
+  current().cpu %= count;
+}
+
+void begin_work() {
+  most = {};
+  last_breath = blocks;
+}
+Work end_work() {
+  note_breath();
+  return most;
+}
+bool counts_work() {
+#ifdef TMEM_TEST_WORK
+  return true;
+#else
+  return false;
+#endif
 }
 
 int events_waiting() {
@@ -508,7 +574,8 @@ unsigned long tmem_lock_acquire(tmem_lock *lock) {
       break;
     if (++spins % 64 == 0) sched_yield();
   }
-  thread.held[thread.held_count++] = {lock, rank};
+  most.locks++;
+  thread.held[thread.held_count++] = {lock, rank, blocks};
   return interrupt_state_of(lock);
 }
 
@@ -518,6 +585,7 @@ void tmem_lock_release(tmem_lock *lock, unsigned long interrupt_state) {
     broken("release of a lock that was not the last one acquired");
   if (interrupt_state != interrupt_state_of(lock)) broken("interrupt state of another lock");
   const unsigned int rank = thread.held[--thread.held_count].rank;
+  note_release(thread.held[thread.held_count]);
   word_of(lock).fetch_and(~kLockHeld, std::memory_order_release);
   at(rank == TMEM_RANK_STORE ? Moment::kAfterStore
      : rank == TMEM_RANK_LEAF_BUCKET ? Moment::kAfterLeafBucket
@@ -533,8 +601,9 @@ void tmem_counters_add(tmem_counters *counters, unsigned int cell, unsigned long
 
 unsigned long long tmem_counters_sum(const tmem_counters *counters, unsigned int cell) {
   unsigned long long sum = 0;
-  for (unsigned int cpu = 0; cpu < kCpus; ++cpu)
-    sum += part_of(counters, cell, cpu).load(std::memory_order_acquire);
+  Row &row = row_of(counters);
+  for (unsigned long long cpu = 0; cpu < row.cpus; ++cpu)
+    sum += part_of(row, cell, cpu).load(std::memory_order_acquire);
   return sum;
 }
 
@@ -598,5 +667,19 @@ int tmem_gate_is_open(const tmem_gate *gate) {
   const std::lock_guard guard(gate_mutex);
   return gate_of(gate).magic_and_state & kGateOpen;
 }
+
+#ifdef TMEM_TEST_WORK
+// Called by the core, which is compiled so, in each basic block.
+void __sanitizer_cov_trace_pc(void) { blocks++; }
+
+// It looks at everything, and nothing else runs.
+int __real_tmem_validate(tmem_host *host);
+int __wrap_tmem_validate(tmem_host *host) {
+  unmeasured = true;
+  const int broken_one = __real_tmem_validate(host);
+  unmeasured = false;
+  return broken_one;
+}
+#endif
 
 }  // extern "C"

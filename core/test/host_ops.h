@@ -10,6 +10,8 @@
 //             and size; memory comes filled with rubbish and goes so
 //   codec     begin and end pair up; one context does not nest; buffers are
 //             used only while lent
+//   work      (TMEM_TEST_WORK builds) no lock is held over more than so many basic
+//             blocks of the core, which are counted as they run
 //
 // The checks are part of the host, not of a test: whatever runs on it is checked.
 #ifndef TMEM_CORE_TEST_HOST_OPS_H
@@ -22,13 +24,16 @@
 
 namespace tmem_test {
 
-inline constexpr unsigned int kCpus = 4;      // what host_ops() says
-inline constexpr unsigned int kCpusMost = 256;  // a test may say so many
-
 // The ops; the same table always.
 const tmem_host_ops *host_ops();
 
-// From here on this thread runs on that CPU, as far as the core can tell; at first its number decides.
+// CPUs that the machine has: TMEM_TEST_CPUS of the environment, or 4. What an engine is made with stays so.
+inline constexpr unsigned int kCpusMost = 256;
+unsigned int cpus();
+void set_cpus(unsigned int count);
+
+// From here on this thread runs on that CPU, as far as the core can tell (an engine may have been made with more CPUs than
+// cpus()); at first its number decides.
 void move_to_cpu(unsigned int cpu);
 // Threads that sleep in tmem_gate_close now.
 int events_waiting();
@@ -40,6 +45,20 @@ int locks_held();
 // From here on this thread counts as one that must not sleep; returns what it was.
 bool enter_atomic_context();
 void leave_atomic_context(bool before);
+// How much of the core this thread ran, in basic blocks: since begin_work(), the most while a lock of
+// each rank was held, and the most between two chances for others to run (breathe, or the beginning, or the end).
+struct Work {
+  unsigned long long under_lock[TMEM_RANKS] = {};
+  unsigned long long between_breaths = 0;
+  unsigned long long locks = 0;  // acquired
+};
+void begin_work();
+Work end_work();
+// Whether this build counts.
+bool counts_work();
+// What a lock may be held over in any test.
+inline constexpr unsigned long long kBlocksUnderLockMost = 100000;
+
 // This thread runs an interrupt of itself: the codec may be begun once more.
 void enter_interrupt();
 void leave_interrupt();

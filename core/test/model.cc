@@ -688,7 +688,7 @@ bool Model::step() {
   steps_++;
   reached_.steps++;
   failures_before_ = injector.failures;
-  if (options_.cpus && choices_.below(3) == 0) move_to_cpu(choices_.below(kCpus));
+  if (options_.cpus && choices_.below(3) == 0) move_to_cpu(choices_.below(cpus()));
   if (options_.failures && choices_.below(3) == 0) {
     injector_fail(1 + choices_.below(INJECT_ALL), choices_.below(3), choices_.below(2) ? 1 : -1);
     failures_before_ = 0;

@@ -16,7 +16,7 @@
 
 namespace {
 
-using tmem_test::kCpus;
+using tmem_test::cpus;
 using tmem_test::lock_hook;
 using tmem_test::move_to_cpu;
 
@@ -186,16 +186,16 @@ TEST_F(SectionTest, LittleMemoryServesAllCpus) {
   start(16384);
   for (const unsigned long long limit : {8, 16, 32, 64}) {
     unsigned int kept[2] = {};
-    for (const unsigned int cpus : {1u, kCpus}) {
+    for (const unsigned int used : {1u, cpus()}) {
       tmem_client *client = nullptr;
       ASSERT_EQ(tmem_client_create(host_, "little", TMEM_WEIGHT_DEFAULT, limit, &client), TMEM_OK);
       const int pool = tmem_new_pool(client, 0, nullptr);
       for (unsigned int i = 0; i < 2000; ++i) {
-        move_to_cpu(i % cpus);
+        move_to_cpu(i % used);
         EXPECT_EQ(put(client, pool, i), TMEM_OK);
       }
       alignas(8) unsigned char page[TMEM_PAGE_BYTES];
-      for (unsigned int i = 0; i < 2000; ++i) kept[cpus != 1] += tmem_get(client, pool, &kOid, i, page) == TMEM_OK;
+      for (unsigned int i = 0; i < 2000; ++i) kept[used != 1] += tmem_get(client, pool, &kOid, i, page) == TMEM_OK;
       tmem_client_destroy(client);
     }
     EXPECT_GE(kept[1] * 10, kept[0] * 7) << "limit " << limit << ": " << kept[1] << " pages with many CPUs, " << kept[0] << " with one";
@@ -213,7 +213,7 @@ TEST_F(SectionTest, CompactableEnds) {
     const int pools[2] = {tmem_new_pool(client, 0, nullptr), tmem_new_pool(client, TMEM_POOL_PERSISTENT, nullptr)};
     const unsigned int count = 20 + scenario_below(&random, 1500), kept_of_ten = 1 + scenario_below(&random, 9);
     for (unsigned int k = 0; k < count; ++k) {
-      move_to_cpu(scenario_below(&random, kCpus));
+      move_to_cpu(scenario_below(&random, cpus()));
       static_cast<void>(put_of(client, pools[scenario_below(&random, 2)], k, content_kind_of(scenario_below(&random, 1000))));
     }
     for (unsigned int k = 0; k < count; ++k)
