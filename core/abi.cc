@@ -241,6 +241,10 @@ void tmem_host_stats(tmem_host *host, struct tmem_host_stats *stats) {
   if (host && stats) host->sum_all(*stats);
 }
 
+unsigned long long tmem_host_value(tmem_host *host, unsigned int value) {
+  return host ? host->value(value) : 0;
+}
+
 int tmem_pool_stats(tmem_client *client, int pool, tmem_stats *stats) {
   return in_pool(client, pool, stats, [&](Engine &, tmem::Pool &entered) {
     Engine::sum_pool(entered, *stats);

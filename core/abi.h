@@ -81,9 +81,10 @@ struct tmem_lock {
 #define TMEM_RANK_CONTROL 0
 #define TMEM_RANK_LEAF_BUCKET 1
 #define TMEM_RANK_OBJECT_BUCKET 2
-#define TMEM_RANK_STORE 3
-#define TMEM_RANK_BUDGET 4
-#define TMEM_RANKS 5
+#define TMEM_RANK_POOL_OBJECTS 3
+#define TMEM_RANK_STORE 4
+#define TMEM_RANK_BUDGET 5
+#define TMEM_RANKS 6
 
 /* The CPU this runs on, or another: a hint, to keep CPUs apart. Any context. */
 unsigned int tmem_this_cpu(void);
@@ -595,6 +596,14 @@ struct tmem_host_stats {
 	TMEM_HOST_VALUES(TMEM_DECLARE_FIELD)
 };
 
+/* Each of these values by its name: TMEM_VALUE_puts, ... */
+#define TMEM_VALUES(X) TMEM_COUNTERS(X) TMEM_LEVELS(X) TMEM_USAGE(X) TMEM_HOST_VALUES(X)
+#define TMEM_ENUMERATE_VALUE(name, meaning) TMEM_VALUE_##name,
+enum tmem_value {
+	TMEM_VALUES(TMEM_ENUMERATE_VALUE)
+	TMEM_VALUES_COUNT
+};
+
 struct tmem_pool_info {
 	char client_name[16];
 	int pool;			/* the client's id for it */
@@ -613,6 +622,8 @@ struct tmem_client_info {
 };
 
 void tmem_host_stats(struct tmem_host *host, struct tmem_host_stats *stats);
+/* The one of them that is TMEM_VALUE_*, and 0 if there is none such: looks at no more than that takes. */
+unsigned long long tmem_host_value(struct tmem_host *host, unsigned int value);
 /* 0, TMEM_BAD_ARGUMENT or TMEM_GOING_AWAY. */
 int tmem_pool_stats(struct tmem_client *client, int pool, struct tmem_stats *stats);
 /*

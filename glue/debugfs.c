@@ -20,7 +20,10 @@
  */
 #include <linux/debugfs.h>
 #include <linux/err.h>
+#include <linux/errno.h>
+#include <linux/fs.h>
 #include <linux/module.h>
+#include <linux/sched.h>
 #include <linux/seq_file.h>
 
 #include "glue.h"
@@ -60,25 +63,83 @@ static int counters_show(struct seq_file *file, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(counters);
 
+/* A pool at a time, as the reader takes them: there may be thousands, and each is a sum over all CPUs. */
+struct pools_walk {
+	struct tmem_host *host;
+	unsigned int cursor;
+	bool done;
+	struct tmem_pool_info info;	/* to be shown next */
+};
+
+static void *pools_step(struct pools_walk *walk)
+{
+	walk->done = tmem_next_pool(walk->host, &walk->cursor, &walk->info) != TMEM_OK;
+	return walk->done ? NULL : walk;
+}
+
+static void *pools_start(struct seq_file *file, loff_t *position)
+{
+	struct pools_walk *walk = file->private;
+
+	/* Whatever the position, this is the pool that has not been shown. */
+	if (*position)
+		return walk->done ? NULL : walk;
+	walk->cursor = 0;
+	return pools_step(walk);
+}
+
+static void *pools_next(struct seq_file *file, void *walk, loff_t *position)
+{
+	++*position;
+	cond_resched();
+	return pools_step(walk);
+}
+
+static void pools_stop(struct seq_file *file, void *walk)
+{
+}
+
 static int pools_show(struct seq_file *file, void *unused)
 {
-	struct tmem_pool_info info;
-	unsigned int cursor = 0;
+	const struct pools_walk *walk = file->private;
+	const struct tmem_pool_info *info = &walk->info;
 
-	while (!tmem_next_pool(file->private, &cursor, &info)) {
-		seq_printf(file, "pool %d of %.16s: %s, ", info.pool, info.client_name,
-			   info.flags & TMEM_POOL_PERSISTENT ? "persistent" : "ephemeral");
-		if (info.flags & TMEM_POOL_SHARED)
-			seq_printf(file, "shared by %u, uuid %016llx%016llx\n", info.sharers,
-				   info.uuid[0], info.uuid[1]);
-		else
-			seq_puts(file, "private\n");
-		show_stats(file, &info.stats);
-		seq_putc(file, '\n');
-	}
+	seq_printf(file, "pool %d of %.16s: %s, ", info->pool, info->client_name,
+		   info->flags & TMEM_POOL_PERSISTENT ? "persistent" : "ephemeral");
+	if (info->flags & TMEM_POOL_SHARED)
+		seq_printf(file, "shared by %u, uuid %016llx%016llx\n", info->sharers,
+			   info->uuid[0], info->uuid[1]);
+	else
+		seq_puts(file, "private\n");
+	show_stats(file, &info->stats);
+	seq_putc(file, '\n');
 	return 0;
 }
-DEFINE_SHOW_ATTRIBUTE(pools);
+
+static const struct seq_operations pools_operations = {
+	.start = pools_start,
+	.next = pools_next,
+	.stop = pools_stop,
+	.show = pools_show,
+};
+
+static int pools_open(struct inode *inode, struct file *file)
+{
+	struct pools_walk *walk = __seq_open_private(file, &pools_operations, sizeof(*walk));
+
+	if (!walk)
+		return -ENOMEM;
+	walk->host = inode->i_private;
+	return 0;
+}
+
+static const struct file_operations pools_fops = {
+	.owner = THIS_MODULE,
+	.open = pools_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = seq_release_private,
+};
 
 static int clients_show(struct seq_file *file, void *unused)
 {

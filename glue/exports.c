@@ -69,6 +69,7 @@ EXPORT_SYMBOL_GPL(tmem_offer_of_node);
 
 /* Statistics and tests */
 EXPORT_SYMBOL_GPL(tmem_host_stats);
+EXPORT_SYMBOL_GPL(tmem_host_value);
 EXPORT_SYMBOL_GPL(tmem_pool_stats);
 EXPORT_SYMBOL_GPL(tmem_next_pool);
 EXPORT_SYMBOL_GPL(tmem_next_client);

@@ -21,6 +21,7 @@ const char *const tmem_rank_names[TMEM_RANKS] = {
 	[TMEM_RANK_CONTROL] = "tmem_control",
 	[TMEM_RANK_LEAF_BUCKET] = "tmem_leaf_bucket",
 	[TMEM_RANK_OBJECT_BUCKET] = "tmem_object_bucket",
+	[TMEM_RANK_POOL_OBJECTS] = "tmem_pool_objects",
 	[TMEM_RANK_STORE] = "tmem_store",
 	[TMEM_RANK_BUDGET] = "tmem_budget",
 };

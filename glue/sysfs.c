@@ -4,7 +4,7 @@
  *
  * The files are the lists of core/abi.h, glue.h and swap_area.h, nothing else: a
  * tunable (0644), or what is counted, summed over all pools (0444). So a new
- * entry there is a new file here.
+ * entry there is a new file here. A file computes its value and no other.
  */
 #include <linux/errno.h>
 #include <linux/kernel.h>
@@ -17,15 +17,14 @@
 #include "glue.h"
 #include "swap_area.h"
 
-/* All there is to show. */
-struct shown {
-	struct tmem_host_stats host;
-	struct tmem_swap_counts swap;
-};
-
 struct value_file {
 	struct kobj_attribute attribute;
-	size_t offset;		/* of the value, in struct shown */
+	unsigned int value;	/* TMEM_VALUE_* */
+};
+
+struct swap_file {
+	struct kobj_attribute attribute;
+	size_t offset;		/* of the value, in struct tmem_swap_counts */
 };
 
 struct tunable_file {
@@ -39,11 +38,17 @@ static struct kobject *directory;
 static ssize_t value_show(struct kobject *kobject, struct kobj_attribute *attribute, char *text)
 {
 	const struct value_file *file = container_of(attribute, struct value_file, attribute);
-	struct shown shown;
 
-	tmem_host_stats(shown_host, &shown.host);
-	tmem_swap_counts_sum(&shown.swap);
-	return sprintf(text, "%llu\n", *(unsigned long long *)((char *)&shown + file->offset));
+	return sprintf(text, "%llu\n", tmem_host_value(shown_host, file->value));
+}
+
+static ssize_t swap_show(struct kobject *kobject, struct kobj_attribute *attribute, char *text)
+{
+	const struct swap_file *file = container_of(attribute, struct swap_file, attribute);
+	struct tmem_swap_counts swap;
+
+	tmem_swap_counts_sum(&swap);
+	return sprintf(text, "%llu\n", *(unsigned long long *)((char *)&swap + file->offset));
 }
 
 static ssize_t tunable_show(struct kobject *kobject, struct kobj_attribute *attribute, char *text)
@@ -69,21 +74,13 @@ static ssize_t tunable_store(struct kobject *kobject, struct kobj_attribute *att
 	{ __ATTR(name, 0644, tunable_show, tunable_store), TMEM_TUNABLE_##NAME },
 static struct tunable_file tunable_files[] = { TMEM_EVERY_TUNABLE(TUNABLE_FILE) };
 
-#define PAGES_FILE(name, meaning)                                                                  \
-	{ __ATTR(name, 0444, value_show, NULL), offsetof(struct shown, host.pages.name) },
-#define USAGE_FILE(name, meaning)                                                                  \
-	{ __ATTR(name, 0444, value_show, NULL), offsetof(struct shown, host.usage.name) },
-#define HOST_FILE(name, meaning)                                                                   \
-	{ __ATTR(name, 0444, value_show, NULL), offsetof(struct shown, host.name) },
+#define VALUE_FILE(name, meaning)                                                                  \
+	{ __ATTR(name, 0444, value_show, NULL), TMEM_VALUE_##name },
+static struct value_file value_files[] = { TMEM_VALUES(VALUE_FILE) };
+
 #define SWAP_FILE(name, meaning)                                                                   \
-	{ __ATTR(name, 0444, value_show, NULL), offsetof(struct shown, swap.name) },
-static struct value_file value_files[] = {
-	TMEM_COUNTERS(PAGES_FILE)
-	TMEM_LEVELS(PAGES_FILE)
-	TMEM_USAGE(USAGE_FILE)
-	TMEM_HOST_VALUES(HOST_FILE)
-	TMEM_SWAP_COUNTS(SWAP_FILE)
-};
+	{ __ATTR(name, 0444, swap_show, NULL), offsetof(struct tmem_swap_counts, name) },
+static struct swap_file swap_files[] = { TMEM_SWAP_COUNTS(SWAP_FILE) };
 
 /*
  * /sys/kernel/mm, with a reference, or NULL: newer kernels do not export
@@ -127,6 +124,8 @@ int tmem_sysfs_start(struct tmem_host *host)
 		error = sysfs_create_file(directory, &tunable_files[i].attribute.attr);
 	for (i = 0; !error && i < ARRAY_SIZE(value_files); i++)
 		error = sysfs_create_file(directory, &value_files[i].attribute.attr);
+	for (i = 0; !error && i < ARRAY_SIZE(swap_files); i++)
+		error = sysfs_create_file(directory, &swap_files[i].attribute.attr);
 	if (error)
 		tmem_sysfs_stop();
 	return error;

@@ -30,10 +30,9 @@ class Counters {
   explicit Counters(tmem_counters *row) : row_(row) {}
   tmem_counters *row() const { return row_; }
 
-  void add(Counter counter, u64 delta = 1) {
+  void add(Counter counter, u64 delta = 1) const {
     tmem_counters_add(row_, static_cast<u32>(counter), delta);
   }
-  void subtract(Counter counter, u64 delta = 1) { add(counter, u64{0} - delta); }
   u64 sum(Counter counter) const { return tmem_counters_sum(row_, static_cast<u32>(counter)); }
 
  private:

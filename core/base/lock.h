@@ -8,6 +8,7 @@
 //   kControl        tables of clients and pools; life cycle and statistics only
 //   kLeafBucket     one bucket of leaves: every page operation
 //   kObjectBucket   one bucket of objects: when a leaf appears or goes
+//   kPoolObjects    one of a pool's lists of objects: when an object appears or goes
 //   kStore          a PAM's own; hold() is called under kLeafBucket, so it comes after
 //   kBudget         what a PAM's pages are charged to; innermost
 //
@@ -40,6 +41,7 @@ enum class Rank : u32 {
   kControl = TMEM_RANK_CONTROL,
   kLeafBucket = TMEM_RANK_LEAF_BUCKET,
   kObjectBucket = TMEM_RANK_OBJECT_BUCKET,
+  kPoolObjects = TMEM_RANK_POOL_OBJECTS,
   kStore = TMEM_RANK_STORE,
   kBudget = TMEM_RANK_BUDGET,
 };

@@ -14,7 +14,7 @@ static constexpr struct {
 #undef TMEM_TUNABLE_RANGE
 };
 
-Engine::Engine(const tmem_host_ops &host) : host_(host), index_(host, *this) {
+Engine::Engine(const tmem_host_ops &host, tmem_counters *all) : host_(host), index_(host, *this, pools_), all_(all) {
   control_lock_.init();
   for (u32 i = 0; i < TMEM_TUNABLES_COUNT; ++i) tunables_[i].store_relaxed(kTunableRanges[i].initial);
 }
@@ -30,14 +30,15 @@ static bool complete(const tmem_host_ops *host) {
 Result<Engine *> Engine::create(const tmem_host_ops *host) {
   if (!complete(host)) return Outcome::kBadArgument;
   void *memory = host->table_alloc(sizeof(tmem_host));
-  if (!memory) return Outcome::kNoMemory;
-  tmem_host *engine = new (Placement{memory}) tmem_host(*host);
-  if (engine->index_.start() != Outcome::kDone) {
+  tmem_counters *all = memory ? host->counters_alloc(Counters::kCells) : nullptr;
+  if (all) {
+    tmem_host *engine = new (Placement{memory}) tmem_host(*host, all);
+    if (engine->index_.start() == Outcome::kDone) return engine;
     engine->~tmem_host();
-    host->table_free(memory, sizeof(tmem_host));
-    return Outcome::kNoMemory;
+    host->counters_free(all, Counters::kCells);
   }
-  return engine;
+  if (memory) host->table_free(memory, sizeof(tmem_host));
+  return Outcome::kNoMemory;
 }
 
 Outcome Engine::destroy() {
@@ -50,15 +51,15 @@ Outcome Engine::destroy() {
   index_.stop();
   for (Pool *pool = all_pools_.load_relaxed(); pool;) {
     Pool *next = pool->next_pool;
-    tmem_counters *row = pool->counters.row();
-    pool->~Pool();
-    host_.counters_free(row, Counters::kCells);
-    host_.table_free(pool, sizeof(Pool));
+    free_pool(pool);
     pool = next;
   }
+  for (u32 i = 0; i < pools_.chunks(); ++i) host_.table_free(pools_.chunk(i), sizeof(PoolTable::Chunk));
   const tmem_host_ops &host = host_;
+  tmem_counters *all = all_.row();
   tmem_host *self = static_cast<tmem_host *>(this);
   self->~tmem_host();
+  host.counters_free(all, Counters::kCells);
   host.table_free(self, sizeof(tmem_host));
   return Outcome::kDone;
 }
@@ -114,6 +115,7 @@ Result<Client *> Engine::create_client(const char *name, u32 weight, u64 limit_f
       if (!clients_[i] && !accounted_pools_[i]) {
         client = new (Placement{memory}) tmem_client(*this, i, name);
         clients_[i] = client;
+        live_clients_.fetch_add_relaxed(1);
       }
   }
   if (!client) {
@@ -142,6 +144,7 @@ void Engine::configure(u32 client, u32 weight, u64 limit_frames) {
     Guard guard(control_lock_);
     if (shares_[client].version == share.version) {
       const u32 bit = 1u << client, limited = limited_clients_.load_relaxed();
+      limit_term_.fetch_add_relaxed(1);
       limited_clients_.store_relaxed(share.limit_frames == TMEM_NO_LIMIT ? limited & ~bit : limited | bit);
       return;
     }
@@ -165,6 +168,7 @@ void Engine::destroy_client(Client &client) {
   {
     Guard guard(control_lock_);
     clients_[client.number()] = nullptr;
+    live_clients_.fetch_add_relaxed(~0u);
   }
   tmem_client *self = static_cast<tmem_client *>(&client);
   self->~tmem_client();
@@ -173,7 +177,24 @@ void Engine::destroy_client(Client &client) {
 
 // ---- Pools
 
-// An idle pool, or a new one; nullptr if there is no memory.
+// One that nobody has to do with; nullptr if there is no memory.
+Pool *Engine::make_pool() {
+  const u32 lists = Pool::lists_for(host_.cpu_count);
+  void *memory = host_.table_alloc(Pool::bytes_with(lists));
+  tmem_counters *row = memory ? host_.counters_alloc(Counters::kCells) : nullptr;
+  if (row) return new (Placement{memory}) Pool(row, all_.row(), lists);
+  if (memory) host_.table_free(memory, Pool::bytes_with(lists));
+  return nullptr;
+}
+
+void Engine::free_pool(Pool *pool) {
+  tmem_counters *row = pool->counters.row();
+  pool->~Pool();
+  host_.counters_free(row, Counters::kCells);
+  host_.table_free(pool, Pool::bytes_with(Pool::lists_for(host_.cpu_count)));
+}
+
+// An idle pool, or a new one; nullptr if there is no memory, or no number.
 Pool *Engine::acquire_pool() {
   {
     Guard guard(control_lock_);
@@ -182,21 +203,34 @@ Pool *Engine::acquire_pool() {
       return pool;
     }
   }
-  void *memory = host_.table_alloc(sizeof(Pool));
-  tmem_counters *row = memory ? host_.counters_alloc(Counters::kCells) : nullptr;
-  if (!row) {
-    if (memory) host_.table_free(memory, sizeof(Pool));
-    return nullptr;
+  Pool *pool = make_pool();
+  if (!pool) return nullptr;
+  PoolTable::Chunk *spare = nullptr;
+  bool added = false, fetched = true;
+  while (!added && fetched) {
+    {
+      Guard guard(control_lock_);
+      if (pools_.full()) break;
+      added = pools_.has_place(spare);
+      if (added) {
+        pools_.add(*pool);
+        pool->next_pool = all_pools_.load_relaxed();
+        all_pools_.store_release(pool);
+      }
+    }
+    if (!added) {
+      spare = static_cast<PoolTable::Chunk *>(host_.table_alloc(sizeof(PoolTable::Chunk)));
+      fetched = spare != nullptr;
+    }
   }
-  Pool *pool = new (Placement{memory}) Pool(row);
-  Guard guard(control_lock_);
-  pool->next_pool = all_pools_.load_relaxed();
-  all_pools_.store_release(pool);
-  return pool;
+  if (spare) host_.table_free(spare, sizeof(PoolTable::Chunk));
+  if (added) return pool;
+  free_pool(pool);
+  return nullptr;
 }
 
 void Engine::retire_pool(Pool &pool) {
-  pool.forget();  // nobody else's by now: no lock
+  pool.forget(host_);  // nobody else's by now: no lock
   pool.going_away = false;
   Guard guard(control_lock_);
   pool.next_idle = idle_pools_;
@@ -232,6 +266,7 @@ Result<int> Engine::new_pool(Client &client, u32 flags, const u64 *uuid) {
     pool = fresh;
     pool->open(++next_serial_, flags, uuid ? uuid : kNoUuid, client.number());
     pool->sharers = 0;
+    open_pools_.fetch_add_relaxed(1);
     accounted_pools_[client.number()]++;
     if (shared) shared_pools_[list_of(uuid)].push_back(*pool);
   }
@@ -239,21 +274,13 @@ Result<int> Engine::new_pool(Client &client, u32 flags, const u64 *uuid) {
   return client.publish(*pool, *slot);
 }
 
-// The table of objects from end to end, as long as the pool has any; nobody adds
-// to it. One look under each bucket's lock, and others run in between. Eviction
-// may take the last page: it takes the object off the count when it is done with the pool.
+// Object after object, and others run in between; nobody makes one any more. Eviction may take
+// the last page of one: it takes the object off its list when it is done with the pool.
 void Engine::flush_pool(Pool &pool) {
-  constexpr u64 kBucketsBetweenLooks = 256;
-  for (u64 bucket = 0; bucket < index_.object_buckets(); ++bucket) {
-    if (bucket % kBucketsBetweenLooks == 0) {
-      if (pool.counted(Counter::level_objects) == 0) return;
-      host_.breathe();
-    }
-    while (const Maybe<Oid> oid = index_.object_in_bucket(pool, bucket)) {
-      static_cast<void>(flush_object_counted(pool, *oid, Breathe::kBetweenLeaves));
-      host_.breathe();
-    }
-  }
+  pool.empty_lists([&](const Oid &oid) {
+    static_cast<void>(flush_object_counted(pool, oid, Breathe::kBetweenLeaves));
+    host_.breathe();
+  });
 }
 
 Outcome Engine::destroy_pool(Client &client, int id) {
@@ -270,6 +297,7 @@ Outcome Engine::destroy_pool(Client &client, int id) {
     if (pool->going_away) return Outcome::kGoingAway;  // somebody else is at it
     pool->going_away = true;
     if (pool->shared()) shared_pools_[list_of(pool->uuid())].remove(*pool);
+    open_pools_.fetch_add_relaxed(~0u);
   }
   // From here on nobody enters, and when the last has left nobody inserts.
   pool->close();

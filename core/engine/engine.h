@@ -24,7 +24,8 @@ using HostStats = struct tmem_host_stats;
 
 class Engine {
  public:
-  explicit Engine(const tmem_host_ops &host);
+  // @all: a row of counters, over all pools.
+  Engine(const tmem_host_ops &host, tmem_counters *all);
   ~Engine() { control_lock_.destroy(); }
 
   // ---- Life. Process context; the results are those of abi.h.
@@ -77,6 +78,8 @@ class Engine {
   // ---- Statistics.
   static void sum_pool(const Pool &pool, tmem_stats &stats);
   void sum_all(HostStats &stats);
+  // One of what sum_all() says: TMEM_VALUE_*.
+  u64 value(u32 value);
   void usage(tmem_usage &usage) const;
   Outcome next_pool(u32 *cursor, tmem_pool_info &info);
   Outcome next_client(u32 *cursor, tmem_client_info &info);
@@ -90,6 +93,8 @@ class Engine {
  private:
   void count_failed_entry(Outcome outcome);
   Pool *acquire_pool();
+  Pool *make_pool();
+  void free_pool(Pool *pool);
   void retire_pool(Pool &pool);
   Pool *find_shared(u32 flags, const u64 *uuid) TMEM_REQUIRES(control_lock_);
   u32 list_of(const u64 *uuid) const {
@@ -101,7 +106,7 @@ class Engine {
   u64 flush_object_counted(Pool &pool, const Oid &oid, Breathe breathe);
   u64 flush_range_counted(Pool &pool, const Oid &oid, Index first, Index last, Breathe breathe);
   void free_words(const TakenPages &taken, Pool &pool);
-  u64 free_leaf_with_words(Leaf *leaf, Pool &pool);
+  u64 free_leaf_with_words(Leaf *leaf, Pool &pool, Breathe breathe);
   // What a client may have, as its owner said last.
   struct Share {
     u32 weight = TMEM_WEIGHT_DEFAULT;
@@ -109,27 +114,31 @@ class Engine {
     u64 version = 0;
   };
   void configure(u32 client, u32 weight, u64 limit_frames);
-  // So many same-filled pages in a pool of a client with a limit are charged to nobody; the others keep to the limit.
-  static constexpr u64 kUncharged = 64;
-  bool may_keep_in_index_alone(const Pool &pool) const {
+  // Of a same-filled page that is counted already: see uncharged.h.
+  bool may_keep_in_index_alone(Pool &pool) const {
     return !(limited_clients_.load_relaxed() >> pool.client() & 1) ||
-           pool.counters.sum(Counter::level_same_filled) < kUncharged;
+           pool.uncharged.may_stay(limit_term_.load_relaxed(), host_.cpu_count,
+                                   [&] { return pool.counters.sum(Counter::level_same_filled); });
   }
   void free_word(const Word &word, Pool &pool);
   Outcome fail_put(Pool &pool, const Oid &oid, Index index, Outcome outcome);
   Outcome serve_same_filled(Pool &pool, const Word &word, void *page);
   Outcome drop_corrupt(Pool &pool, BackReference back, Pampd pampd);
   bool keeps_in_compressed_store() const;
+  u64 table_bytes(u64 store_bytes) const;
 
   const tmem_host_ops &host_;
   const tmem_pam_ops *pam_ops_ = nullptr;  // set once, before the first client
   void *pam_ = nullptr;
+  PoolTable pools_;  // grows under control_lock_
   PageIndex index_;
   Atomic<u64> tunables_[TMEM_TUNABLES_COUNT];
+  const Counters all_;  // over all pools ever made: each counts here too
   Atomic<u64> bad_arguments_;
   Atomic<u64> going_away_;
   Atomic<u32> limited_clients_;  // a bit for the number of each client that has a limit
   static_assert(TMEM_CLIENTS_MAX <= 32);
+  Atomic<u32> limit_term_;  // grows when a client gets a limit; written under control_lock_
 
   Lock<Rank::kControl> control_lock_;
   Client *clients_[TMEM_CLIENTS_MAX] TMEM_GUARDED_BY(control_lock_) = {};
@@ -138,10 +147,11 @@ class Engine {
   u32 accounted_pools_[TMEM_CLIENTS_MAX] TMEM_GUARDED_BY(control_lock_) = {};
   Pool *idle_pools_ TMEM_GUARDED_BY(control_lock_) = nullptr;
   // By uuid, so that who joins looks at few: there may be as many as clients and pools of each, 16384.
-  static constexpr u32 kSharedListBits = 6;
+  static constexpr u32 kSharedListBits = 8;
   List<Pool, &Pool::in_shared> shared_pools_[1u << kSharedListBits] TMEM_GUARDED_BY(control_lock_);
   u32 next_serial_ TMEM_GUARDED_BY(control_lock_) = 0;
-  Atomic<Pool *> all_pools_;  // grows at its head under control_lock_; read without
+  Atomic<u32> open_pools_, live_clients_;  // written under control_lock_
+  Atomic<Pool *> all_pools_;  // all in pools_; grows at its head under control_lock_; read without
 };
 
 }  // namespace tmem

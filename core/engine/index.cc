@@ -54,7 +54,7 @@ class PageIndex::Spare {
     Guard guard(const_cast<ObjectBucket &>(bucket).lock);
     const Object *found = find_object(bucket, spot, place.object);
     object_wanted = !found;
-    wanted_class = found && found->fills_in_sequence && place.slot == 0 ? Leaf::kShort : 0;
+    wanted_class = found && found->leaves.fills_in_sequence() && place.slot == 0 ? Leaf::kShort : 0;
   }
   // Fetches what was found to be missing: a leaf with as much room as wanted_class
   // says, an object if object_wanted.
@@ -67,7 +67,7 @@ class PageIndex::Spare {
     if (!object && object_wanted) {
       void *memory = index_.allocate(TMEM_KIND_OBJECT, persistent);
       if (!memory) return false;
-      object = new (Placement{memory}) Object(place.object.pool, place.object.oid);
+      object = new (Placement{memory}) Object(place.object.pool.number(), place.object.oid);
     }
     return true;
   }
@@ -108,6 +108,12 @@ static u64 bucket_count(u64 memory_frames, u64 frames_per_bucket) {
   return max(kBucketsMin, min(wanted, kBucketsMax));
 }
 
+// There are millions of buckets.
+void PageIndex::breathe_at(u64 bucket) const {
+  constexpr u64 kBucketsBetweenBreaths = 1024;
+  if (bucket % kBucketsBetweenBreaths == 0) host_.breathe();
+}
+
 Outcome PageIndex::start() {
   const u64 leaf_buckets = bucket_count(host_.memory_frames, kFramesPerLeafBucket);
   const u64 object_buckets = bucket_count(host_.memory_frames, kFramesPerObjectBucket);
@@ -123,8 +129,14 @@ Outcome PageIndex::start() {
     leaf_buckets_ = nullptr;
     return Outcome::kNoMemory;
   }
-  for (u64 i = 0; i < leaf_buckets; ++i) leaf_buckets_[i].lock.init();
-  for (u64 i = 0; i < object_buckets; ++i) object_buckets_[i].lock.init();
+  for (u64 i = 0; i < leaf_buckets; ++i) {
+    leaf_buckets_[i].lock.init();
+    breathe_at(i);
+  }
+  for (u64 i = 0; i < object_buckets; ++i) {
+    object_buckets_[i].lock.init();
+    breathe_at(i);
+  }
   return Outcome::kDone;
 }
 
@@ -132,10 +144,12 @@ void PageIndex::stop() TMEM_UNCHECKED {  // nobody else is left
   for (u64 i = 0; i <= leaf_bucket_mask_; ++i) {
     TMEM_ASSERT(leaf_buckets_[i].empty());
     leaf_buckets_[i].lock.destroy();
+    breathe_at(i);
   }
   for (u64 i = 0; i <= object_bucket_mask_; ++i) {
     TMEM_ASSERT(object_buckets_[i].empty());
     object_buckets_[i].lock.destroy();
+    breathe_at(i);
   }
   host_.table_free(leaf_buckets_, (leaf_bucket_mask_ + 1) * sizeof(LeafBucket));
   host_.table_free(object_buckets_, (object_bucket_mask_ + 1) * sizeof(ObjectBucket));
@@ -169,11 +183,11 @@ bool PageIndex::link_leaf(const Place &place, Spare &spare) {
     spare.object = nullptr;
     bucket.insert(spot, *object);
     pool.count(Counter::level_objects);
+    pool.link(*object);
   }
   Leaf *leaf = spare.leaf;
   spare.leaf = nullptr;
   object->leaves.push_youngest(*leaf);
-  object->leaf_count++;
   leaf->object = object;
   place.bucket.insert(place.spot, *leaf);
   pool.count(Counter::level_leaf_bytes, Leaf::bytes_of(static_cast<u32>(leaf->size_class)));
@@ -185,17 +199,17 @@ PageIndex::Leftover PageIndex::unlink_leaf(LeafBucket &bucket, u32 head, Leaf &l
   bucket.remove(head, leaf);
 
   Object &object = *leaf.object;
-  Pool &pool = *object.pool;
+  Pool &pool = pool_of(object);
   pool.uncount(Counter::level_leaf_bytes, Leaf::bytes_of(static_cast<u32>(leaf.size_class)));
   const Spot spot = object_spot(object);
   ObjectBucket &objects = object_buckets_[spot.number];
   Guard guard(objects.lock);
   object.leaves.remove(leaf);
-  object.leaf_count--;
   if (!object.leaves.empty()) return {&leaf, nullptr, kLeafClasses};
 
   objects.remove(spot.head, object);
   pool.uncount(Counter::level_objects);
+  pool.unlink(object);  // last: whoever finds it gone may end the pool
   return {&leaf, &object, kLeafClasses};
 }
 
@@ -215,13 +229,13 @@ void PageIndex::replace_leaf(LeafBucket &bucket, u32 head, Leaf &old, Spare &spa
   bucket.replace(head, old, leaf);
 
   Object &object = *old.object;
-  object.pool->count(Counter::level_leaf_bytes,
-                     Leaf::bytes_of(static_cast<u32>(leaf.size_class)) -
-                         u64{Leaf::bytes_of(static_cast<u32>(old.size_class))});
+  pool_of(object).count(Counter::level_leaf_bytes,
+                        Leaf::bytes_of(static_cast<u32>(leaf.size_class)) -
+                            u64{Leaf::bytes_of(static_cast<u32>(old.size_class))});
   Guard guard(object_buckets_[object_spot(object).number].lock);
   object.leaves.replace(old, leaf);
   if (leaf.direct() || leaf.size_class < old.size_class)
-    object.fills_in_sequence = leaf.direct() && leaf.is_one_stretch();
+    object.leaves.set_fills_in_sequence(leaf.direct() && leaf.is_one_stretch());
   spare.leaf = &old;
 }
 
@@ -277,7 +291,7 @@ bool PageIndex::take_if(BackReference back, Pampd pampd, Counter why) {
     Word word;
     if (!leaf || !leaf->take(slot, &word)) return false;
     // Counted under the lock: afterwards the pool may be another one.
-    pool = leaf->object->pool;
+    pool = &pool_of(*leaf->object);
     pool->count(why);
     oid = leaf->object->oid;
     base = leaf->base;
@@ -323,7 +337,7 @@ bool PageIndex::has_object(const ObjectKey &key, u64 *leaf_count, u64 *oldest_ba
   if (!object) return false;
   // Who asks will want it next; its bucket is found without it.
   __builtin_prefetch(object->leaves.oldest(), 1);
-  *leaf_count = object->leaf_count;
+  *leaf_count = object->leaves.count();
   *oldest_base = object->leaves.oldest_base();
   return true;
 }
@@ -358,15 +372,6 @@ u32 PageIndex::take_slots(const ObjectKey &key, u64 base, u32 first_slot, u32 la
   *object_gone = leftover.object != nullptr;
   tidy(place, leftover);
   return next;
-}
-
-Maybe<Oid> PageIndex::object_in_bucket(const Pool &pool, u64 number) {
-  ObjectBucket &bucket = object_buckets_[number];
-  Guard guard(bucket.lock);
-  for (const Link<Object> &head : bucket.heads)
-    for (Link<Object> link = head; link; link = link.item()->next)
-      if (link.item()->pool == &pool) return link.item()->oid;
-  return {};
 }
 
 }  // namespace tmem

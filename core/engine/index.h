@@ -6,7 +6,7 @@
 // to find all leaves of one. Each bucket has its own lock, so two CPUs meet only
 // in one bucket (bucket.h), and pages of one object lie in many. A hit, a miss or a put
 // into a leaf with room takes one lock. The price is a walk over the hash
-// buckets' chains, and that a pool's objects are found by walking the table.
+// buckets' chains. A pool's objects are on its own lists (pool.h).
 //
 // All or nothing: what an insertion may need is allocated before the lock is
 // taken, so linking it cannot fail, and what it did not need is given back. If there is no
@@ -71,7 +71,8 @@ class PageIndex {
   };
 
   // @engine is asked for room when there is no memory: Engine::make_room.
-  PageIndex(const tmem_host_ops &host, Engine &engine) : host_(host), engine_(engine), hash_(host.hash_seed) {}
+  PageIndex(const tmem_host_ops &host, Engine &engine, const PoolTable &pools)
+      : host_(host), engine_(engine), pools_(pools), hash_(host.hash_seed) {}
 
   // Allocates the tables; kNoMemory leaves nothing behind. Process context.
   Outcome start();
@@ -150,15 +151,12 @@ class PageIndex {
   u32 take_slots(const ObjectKey &key, u64 base, u32 first_slot, u32 last_slot, TakenPages &taken,
                  bool *object_gone);
 
-  // Looks for an object of the pool in the bucket of number @bucket.
-  Maybe<Oid> object_in_bucket(const Pool &pool, u64 bucket);
-  u64 object_buckets() const { return object_bucket_mask_ + 1; }
-
   u64 table_bytes() const;
 
   // 0, or the number of the broken invariant; pages, and bytes of leaves and objects. See validate.cc.
   int validate(u64 *pages_found, u64 *bytes_found) const;
-  u64 objects_of(const Pool &pool) const;
+  // The same of the pool's lists; how many objects are on them.
+  int validate_objects_of(const Pool &pool, u64 *objects_found) const;
   // Whether the slot of @back holds @pampd.
   bool resolves(BackReference back, Pampd pampd) const;
 
@@ -192,7 +190,7 @@ class PageIndex {
     return Spot(hash_.of_object(key.halves), object_bucket_mask_);
   }
   Spot object_spot(const Object &object) const {
-    return Spot(hash_.of_object(hash_.halves(object.pool->serial(), object.oid)), object_bucket_mask_);
+    return Spot(hash_.of_object(hash_.halves(pool_of(object).serial(), object.oid)), object_bucket_mask_);
   }
 
   // The leaf whose slot holds @pampd; nullptr if it does no more.
@@ -209,8 +207,9 @@ class PageIndex {
     return bucket.find(spot, [&](const Object &object) { return is(object, key); });
   }
   static bool is(const Object &object, const ObjectKey &key) {
-    return object.pool == &key.pool && object.oid == key.oid;
+    return object.pool_number == key.pool.number() && object.oid == key.oid;
   }
+  Pool &pool_of(const Object &object) const { return pools_.at(object.pool_number); }
 
   int validate_leaf(const Leaf &leaf) const;
 
@@ -231,10 +230,12 @@ class PageIndex {
   void replace_leaf(LeafBucket &bucket, u32 head, Leaf &old, Spare &spare) TMEM_REQUIRES(bucket.lock);
   void free_object(Object *object) const;
   void *allocate(u32 kind, bool persistent) const;
+  void breathe_at(u64 bucket) const;
   void shrink_leaf(const Place &place, u32 size_class);
 
   const tmem_host_ops &host_;
   Engine &engine_;
+  const PoolTable &pools_;
   const HandleHash hash_;
   LeafBucket *leaf_buckets_ = nullptr;
   ObjectBucket *object_buckets_ = nullptr;

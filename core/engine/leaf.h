@@ -3,10 +3,10 @@
 //
 //   bucket of leaves              bucket of objects
 //     │ next                        │ next
-//   ┌─▼──────────────┐  object    ┌─▼────────┐          ┌──────┐
+//   ┌─▼──────────────┐  object    ┌─▼────────┐  number  ┌──────┐
 //   │ Leaf           ├───────────►│ Object   ├─────────►│ Pool │
-//   │ 256 slots      │◄───────────┤ leaves   │          └──────┘
-//   │ 1 to 256 words │  neighbours└──────────┘
+//   │ 256 slots      │◄───────────┤ leaves   │◄─────────┤      │
+//   │ 1 to 256 words │  neighbours└──────────┘  in_pool └──────┘
 //   └────────────────┘
 //
 // A leaf stands for 256 consecutive indexes of one object. It exists exactly
@@ -30,12 +30,12 @@
 #ifndef TMEM_CORE_ENGINE_LEAF_H
 #define TMEM_CORE_ENGINE_LEAF_H
 
+#include "../base/list.h"
 #include "../base/outcome.h"
 #include "bucket.h"
 
 namespace tmem {
 
-class Pool;
 struct Object;
 
 // What the index knows of a page: a pampd, or the 64 bits it consists of.
@@ -266,24 +266,34 @@ struct Leaf {
 static_assert(sizeof(Leaf) == 48 && Leaf::bytes_of(0) == 64 && Leaf::bytes_of(Leaf::kWhole) == 2128);
 
 // The leaves of an object, oldest first, as a ring: a doubly linked list whose
-// ends are neighbours, so that one pointer reaches both.
+// ends are neighbours, so that one pointer reaches both. Guarded by the object's bucket.
 class Leaves {
  public:
-  Leaves() = default;
+  Leaves() : oldest_base_(0), fills_in_sequence_(0), shard_(0) {}
   ~Leaves() { TMEM_ASSERT(empty()); }
   Leaves(const Leaves &) = delete;
   Leaves &operator=(const Leaves &) = delete;
 
   bool empty() const { return !oldest_; }
+  u32 count() const { return count_; }
   Leaf *oldest() const { return oldest_; }
-  // Its base, without a look at the leaf, which may be far away.
-  u64 oldest_base() const { return oldest_base_; }
+  // Its base, mostly without a look at the leaf, which may be far away.
+  u64 oldest_base() const { return oldest_base_ == kFar ? oldest_->base : oldest_base_; }
+  bool says_true_base() const { return oldest_base_ == kFar ? oldest_->base >= kFar : oldest_base_ == oldest_->base; }
   // The next younger one; nullptr after the youngest.
   const Leaf *after(const Leaf &leaf) const {
     return leaf.neighbours.younger == oldest_ ? nullptr : leaf.neighbours.younger;
   }
+  // A leaf of it has: one that begins at its first slot is made direct at once.
+  bool fills_in_sequence() const { return fills_in_sequence_; }
+  void set_fills_in_sequence(bool fills) { fills_in_sequence_ = fills; }
+  // In which of its pool's lists the object is; set before anybody else sees it.
+  static constexpr u32 kShardBits = 6;
+  u32 shard() const { return shard_; }
+  void set_shard(u32 shard) { shard_ = shard & ((1u << kShardBits) - 1); }
 
   void push_youngest(Leaf &leaf) {
+    count_++;
     if (!oldest_) {
       leaf.neighbours = {&leaf, &leaf};
       set_oldest(leaf);
@@ -304,6 +314,7 @@ class Leaves {
     old.neighbours = {};
   }
   void remove(Leaf &leaf) {
+    count_--;
     Leaf *const younger = leaf.neighbours.younger;
     if (younger == &leaf) {
       oldest_ = nullptr;
@@ -316,9 +327,12 @@ class Leaves {
   }
 
  private:
+  static constexpr u32 kBaseBits = 9;
+  static constexpr u32 kFar = (1u << kBaseBits) - 1;
+
   void set_oldest(Leaf &leaf) {
     oldest_ = &leaf;
-    oldest_base_ = leaf.base;
+    oldest_base_ = static_cast<u32>(min<u64>(leaf.base, kFar)) & kFar;
   }
   static void link(Leaf &leaf) {
     leaf.neighbours.older->neighbours.younger = &leaf;
@@ -326,19 +340,20 @@ class Leaves {
   }
 
   Leaf *oldest_ = nullptr;
-  u64 oldest_base_ = 0;
+  u32 count_ = 0;
+  u16 oldest_base_ : kBaseBits;  // kFar: look at the leaf
+  u16 fills_in_sequence_ : 1;
+  u16 shard_ : kShardBits;
 };
 
 struct Object {
-  Link<Object> next;  // in its bucket; guarded by the bucket's lock, as is the rest
-  Pool *const pool;
+  Link<Object> next;  // in its bucket; guarded by the bucket's lock
   const Oid oid;
-  u64 leaf_count : 63;
-  u64 fills_in_sequence : 1;  // a leaf of it has: one that begins at its first slot is made direct at once
-  Leaves leaves;
+  ListNode in_pool;   // in one of its pool's lists; guarded by that list's lock
+  [[no_unique_address]] Leaves leaves;
+  const u16 pool_number;  // there are two bytes for it; see PoolTable
 
-  Object(Pool &of_pool, const Oid &its_oid)
-      : pool(&of_pool), oid(its_oid), leaf_count(0), fills_in_sequence(0) {}
+  Object(u32 number_of_pool, const Oid &its_oid) : oid(its_oid), pool_number(static_cast<u16>(number_of_pool)) {}
 };
 static_assert(sizeof(Object) == 64);
 

@@ -18,10 +18,15 @@ void Engine::free_words(const TakenPages &taken, Pool &pool) {
   for (u32 i = 0; i < taken.count; ++i) free_word(taken.word(i), pool);
 }
 
-// Of a leaf that was taken out; how many there were.
-u64 Engine::free_leaf_with_words(Leaf *leaf, Pool &pool) {
+// Of a leaf that was taken out; how many there were. Each may be the last of a run, whose frames then go.
+u64 Engine::free_leaf_with_words(Leaf *leaf, Pool &pool, Breathe breathe) {
+  constexpr u32 kPagesBetweenBreaths = 32;
   const u64 pages = leaf->pages();
-  leaf->each([&](u32, const Word &word) { free_word(word, pool); });
+  u32 freed = 0;
+  leaf->each([&](u32, const Word &word) {
+    free_word(word, pool);
+    if (breathe == Breathe::kBetweenLeaves && ++freed % kPagesBetweenBreaths == 0) host_.breathe();
+  });
   index_.free_leaf(leaf);
   return pages;
 }
@@ -128,7 +133,7 @@ u64 Engine::flush_range_counted(Pool &pool, const Oid &oid, Index first, Index l
     const u32 last_slot = base == last_base ? static_cast<u32>(last.value) & slot_mask : slot_mask;
     u32 slot = base == first_base ? static_cast<u32>(first.value) & slot_mask : 0;
     if (slot == 0 && last_slot == slot_mask) {
-      if (Leaf *leaf = index_.take_leaf(key, base, &gone)) pages += free_leaf_with_words(leaf, pool);
+      if (Leaf *leaf = index_.take_leaf(key, base, &gone)) pages += free_leaf_with_words(leaf, pool, breathe);
       slot = Leaf::kSlots;
     }
     while (slot <= last_slot) {
@@ -136,6 +141,7 @@ u64 Engine::flush_range_counted(Pool &pool, const Oid &oid, Index first, Index l
       slot = index_.take_slots(key, base, slot, last_slot, taken, &gone);
       free_words(taken, pool);
       pages += taken.count;
+      if (taken.count && breathe == Breathe::kBetweenLeaves) host_.breathe();
     }
     if (gone || base == last_base) break;
     if (breathe == Breathe::kBetweenLeaves && pages != pages_before) host_.breathe();
@@ -153,7 +159,7 @@ u64 Engine::flush_object_counted(Pool &pool, const Oid &oid, Breathe breathe) {
   for (u64 done = 0; !gone && index_.has_object(key, &leaves, &base); ++done) {
     if (done == 0) quota = leaves;
     if (done == quota) break;
-    if (Leaf *leaf = index_.take_leaf(key, base, &gone)) pages += free_leaf_with_words(leaf, pool);
+    if (Leaf *leaf = index_.take_leaf(key, base, &gone)) pages += free_leaf_with_words(leaf, pool, breathe);
     if (breathe == Breathe::kBetweenLeaves) host_.breathe();
   }
   pool.count(Counter::pages_flushed, pages);

@@ -11,10 +11,9 @@ namespace tmem {
 
 // Gives back what the index no longer refers to.
 inline void Engine::free_word(const Word &word, Pool &pool) {
-  if (word.same_filled)
-    pool.counters.subtract(Counter::level_same_filled);
-  else
-    pam_ops_->free(pam_, word.value);
+  if (!word.same_filled) return pam_ops_->free(pam_, word.value);
+  pool.uncount(Counter::level_same_filled);
+  pool.uncharged.gone();
 }
 
 [[gnu::always_inline]] inline Outcome Engine::put(Pool &pool, const Oid &oid, Index index, const void *page) {
@@ -24,15 +23,16 @@ inline void Engine::free_word(const Word &word, Pool &pool) {
   // The new copy is made first, with no lock held; the old one still answers.
   u64 value = 0;
   bool same_filled = false;
-  if (pool.persistent() && tunable(TMEM_TUNABLE_SAME_FILLED) && is_same_filled(page, &value) &&
-      may_keep_in_index_alone(pool)) {
+  if (pool.persistent() && tunable(TMEM_TUNABLE_SAME_FILLED) && is_same_filled(page, &value)) {
     // In the index it is charged to no budget and cannot be evicted. The swap
     // area bounds how many there are; of file pages there is no end, and a limit is a
     // limit, so those go to the PAM (the compressed store keeps eight bytes of them).
-    same_filled = true;
     // Raised before the page can be seen, so that whoever takes it at once finds it counted.
     pool.count(Counter::level_same_filled);
-  } else {
+    same_filled = may_keep_in_index_alone(pool);
+    if (!same_filled) pool.uncount(Counter::level_same_filled);
+  }
+  if (!same_filled) {
     index_.prefetch(place);
     const tmem_pam_page request{page, place.back().value, pool.client(), pool.persistent()};
     const int created = pam_ops_->create(pam_, &request, &value);

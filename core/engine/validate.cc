@@ -26,7 +26,7 @@ static int validate_chain(Link<T> link, u64 number, u32 head, SpotOf spot_of) {
 
 int PageIndex::validate_leaf(const Leaf &leaf) const {
   if (leaf.empty()) return 1;  // a leaf without a page
-  if (!leaf.object || leaf.object->pool->closed()) return 3;
+  if (!leaf.object || pool_of(*leaf.object).closed()) return 3;
   if (!leaf.neighbours.older || !leaf.neighbours.younger) return 4;
   if (leaf.size_class >= kLeafClasses || leaf.pages() > leaf.capacity()) return 9;
   if (!leaf.is_sound()) return 13;
@@ -42,7 +42,7 @@ int PageIndex::validate(u64 *pages_found, u64 *bytes_found) const {
     for (u32 head = 0; head < Spot::kHeads; ++head) {
       const Link<Leaf> first = leaf_buckets_[i].heads[head];
       const auto spot_of = [&](const Leaf &leaf) {
-        return locate(*leaf.object->pool, leaf.object->oid, Index{leaf.base << Leaf::kSlotBits}).spot;
+        return locate(pool_of(*leaf.object), leaf.object->oid, Index{leaf.base << Leaf::kSlotBits}).spot;
       };
       if (const int broken = validate_chain(first, i, head, spot_of)) return broken;
       for (Link<Leaf> link = first; link; link = link.item()->next) {
@@ -63,12 +63,13 @@ int PageIndex::validate(u64 *pages_found, u64 *bytes_found) const {
         const Object &object = *link.item();
         if (object.leaves.empty()) return 7;  // an object without a leaf
         u64 count = 0;
-        if (object.leaves.oldest_base() != object.leaves.oldest()->base) return 14;
+        if (!object.leaves.says_true_base() || object.leaves.oldest_base() != object.leaves.oldest()->base) return 14;
+        if (!object.in_pool.linked()) return 15;  // in the table, and on no list of its pool
         for (const Leaf *leaf = object.leaves.oldest(); leaf; leaf = object.leaves.after(*leaf)) {
           if (leaf->object != &object || leaf->neighbours.younger->neighbours.older != leaf) return 10;
           count++;
         }
-        if (count != object.leaf_count) return 11;
+        if (count != object.leaves.count()) return 11;
         leaves_of_objects += count;
         bytes += sizeof(Object);
       }
@@ -79,19 +80,24 @@ int PageIndex::validate(u64 *pages_found, u64 *bytes_found) const {
   return leaves == leaves_of_objects ? 0 : 12;
 }
 
-u64 PageIndex::objects_of(const Pool &pool) const {
+int PageIndex::validate_objects_of(const Pool &pool, u64 *objects_found) const {
+  int broken = 0;
   u64 objects = 0;
-  for (u64 i = 0; i <= object_bucket_mask_; ++i) {
-    Guard guard(object_buckets_[i].lock);
-    for (const Link<Object> &head : object_buckets_[i].heads)
-      for (Link<Object> link = head; link; link = link.item()->next)
-        objects += link.item()->pool == &pool;
-  }
-  return objects;
+  pool.each_object([&](const Object &object, u32 list) {
+    objects++;
+    if (object.pool_number != pool.number() || &pool_of(object) != &pool) broken = 16;  // another's
+    if (object.leaves.shard() != list) broken = 17;
+    const Spot spot = object_spot(object);
+    ObjectBucket &bucket = object_buckets_[spot.number];
+    Guard guard(bucket.lock);
+    if (bucket.find(spot, [&](const Object &other) { return &other == &object; }) != &object) broken = 18;
+  });
+  *objects_found = objects;
+  return broken;
 }
 
 int Engine::validate() {
-  u64 pages = 0, bytes = 0;
+  u64 pages = 0, bytes = 0, objects = 0;
   if (const int broken = index_.validate(&pages, &bytes)) return broken;
   HostStats stats;
   sum_all(stats);
@@ -106,10 +112,21 @@ int Engine::validate() {
   if (s.flushes != s.flushes_found + s.flushes_missed) return 24;
   if (s.object_flushes != s.object_flushes_found + s.object_flushes_missed) return 25;
   if (bytes != stats.index_bytes) return 26;
-  for (Pool *pool = all_pools_.load_acquire(); pool; pool = pool->next_pool) {
-    if (pool->counters.sum(Counter::gate_entered) != pool->counters.sum(Counter::gate_left)) return 27;
-    if (index_.objects_of(*pool) != pool->counted(Counter::level_objects)) return 28;
+  for (u32 i = 0; i < static_cast<u32>(Counter::gate_entered); ++i) {
+    u64 sum = 0;
+    for (Pool *pool = all_pools_.load_acquire(); pool; pool = pool->next_pool)
+      sum += pool->counters.sum(static_cast<Counter>(i));
+    if (sum != all_.sum(static_cast<Counter>(i))) return 30;  // all pools together
   }
+  u32 open_pools = 0;
+  for (Pool *pool = all_pools_.load_acquire(); pool; pool = pool->next_pool) {
+    open_pools += !pool->closed();
+    if (pool->number() >= pools_.count() || &pools_.at(pool->number()) != pool) return 31;
+    if (pool->counters.sum(Counter::gate_entered) != pool->counters.sum(Counter::gate_left)) return 27;
+    if (const int broken = index_.validate_objects_of(*pool, &objects)) return broken;
+    if (objects != pool->counted(Counter::level_objects)) return 28;
+  }
+  if (open_pools != stats.pools) return 32;
   {
     Guard guard(control_lock_);
     u32 accounted[TMEM_CLIENTS_MAX] = {};

@@ -12,8 +12,10 @@ static constexpr u32 kRawFrom = kPageBytes - kUnitBytes + 1;
 CompressedStore::CompressedStore(Engine &engine, Layout &layout)
     : engine_(engine), host_(engine.host()), section_count_(layout.sections()) {
   refusals_lock_.init();
-  for (u32 i = 0; i < section_count_; ++i)
+  for (u32 i = 0; i < section_count_; ++i) {
     (new (Placement{sections() + i}) Section)->init(i, layout.node_of_section(i), common_);
+    host_.breathe();  // it has 4096 lists
+  }
   u8 *of_cpu = reinterpret_cast<u8 *>(end_of_sections());
   for (u32 cpu = 0; cpu < host_.cpu_count; ++cpu) of_cpu[cpu] = static_cast<u8>(layout.next_section(host_.node_of(cpu)));
 }
@@ -22,6 +24,7 @@ CompressedStore::~CompressedStore() {
   for (Section *section = sections(); section != end_of_sections(); ++section) {
     section->destroy();
     section->~Section();
+    host_.breathe();
   }
   refusals_lock_.destroy();
 }

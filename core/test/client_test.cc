@@ -62,6 +62,7 @@ class ManyPoolsTest : public testing::Test {
 
   // Pools of the first client with a page each, in memory that can be shut.
   void make_pools() {
+    ASSERT_GE(tmem_new_pool(first_, 0, nullptr), 0);  // with it comes memory for the table of pools, which all look at
     into_vault_ = true;
     for (unsigned int i = 0; i < kPools; ++i) {
       pools_.push_back(tmem_new_pool(first_, i & TMEM_POOL_PERSISTENT, nullptr));
