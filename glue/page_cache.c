@@ -931,6 +931,8 @@ static struct tmem_probe probes[] = {
 };
 
 static struct tmem_redirect redirects[] = {
+	/* Before all that make records: the worker looks at an inode as long as its record is there. */
+	TMEM_REDIRECT(clear_inode),
 	TMEM_REDIRECT(truncate_inode_pages_range),
 	TMEM_REDIRECT(invalidate_inode_pages2_range),
 #ifdef TMEM_FILEMAP_INVALIDATE_INODE
@@ -947,7 +949,6 @@ static struct tmem_redirect redirects[] = {
 	TMEM_REDIRECT(bmap),
 	TMEM_REDIRECT(generic_fadvise),
 	TMEM_REDIRECT(drop_pagecache_sb),
-	TMEM_REDIRECT(clear_inode),
 	TMEM_REDIRECT(generic_shutdown_super),
 	TMEM_REDIRECT(__remove_mapping),
 	TMEM_REDIRECT(read_pages),
