@@ -184,7 +184,7 @@ DEFINE_SHOW_ATTRIBUTE(page_cache);
 
 static int compact_set(void *host, u64 frames)
 {
-	const u64 given = tmem_hook_compact_slowly(host, frames, TMEM_UNTIL_SIGNAL);
+	const u64 given = tmem_hook_compact_slowly(host, TMEM_ANY_NODE, frames, TMEM_UNTIL_SIGNAL);
 
 	return given < frames && signal_pending(current) ? -EINTR : 0;
 }
@@ -192,7 +192,7 @@ DEFINE_DEBUGFS_ATTRIBUTE(compact_fops, NULL, compact_set, "%llu\n");
 
 static int shrink_set(void *host, u64 frames)
 {
-	const u64 given = tmem_hook_shrink_slowly(host, frames, TMEM_UNTIL_SIGNAL);
+	const u64 given = tmem_hook_shrink_slowly(host, TMEM_ANY_NODE, frames, TMEM_UNTIL_SIGNAL);
 
 	return given < frames && signal_pending(current) ? -EINTR : 0;
 }

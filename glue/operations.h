@@ -105,15 +105,16 @@ enum tmem_until {
 	TMEM_UNTIL_SIGNAL,	/* or a signal is pending */
 };
 
-/* As tmem_shrink() or tmem_compact(), a few frames at a time. Process context, may sleep. */
-static inline unsigned long long tmem_give_back_slowly(unsigned long long (*give)(struct tmem_host *, unsigned long long),
-						       struct tmem_host *host, unsigned long long frames,
-						       enum tmem_until until)
+/* As tmem_shrink_node() or tmem_compact_node(), a few frames at a time. Process context, may sleep. */
+static inline unsigned long long tmem_give_back_slowly(unsigned long long (*give)(struct tmem_host *, unsigned int,
+										  unsigned long long),
+						       struct tmem_host *host, unsigned int node,
+						       unsigned long long frames, enum tmem_until until)
 {
 	unsigned long long given = 0, step;
 
 	while (given < frames && !(until == TMEM_UNTIL_SIGNAL && signal_pending(current))) {
-		step = give(host, min(frames - given, TMEM_FRAMES_PER_BREATH));
+		step = give(host, node, min(frames - given, TMEM_FRAMES_PER_BREATH));
 		if (!step)
 			break;
 		given += step;
@@ -122,19 +123,19 @@ static inline unsigned long long tmem_give_back_slowly(unsigned long long (*give
 	return given;
 }
 
-static inline unsigned long long tmem_hook_shrink_slowly(struct tmem_host *host, unsigned long long frames,
-							 enum tmem_until until)
+static inline unsigned long long tmem_hook_shrink_slowly(struct tmem_host *host, unsigned int node,
+							 unsigned long long frames, enum tmem_until until)
 {
-	const unsigned long long given = tmem_give_back_slowly(tmem_shrink, host, frames, until);
+	const unsigned long long given = tmem_give_back_slowly(tmem_shrink_node, host, node, frames, until);
 
 	trace_tmem_shrink(frames, given);
 	return given;
 }
 
-static inline unsigned long long tmem_hook_compact_slowly(struct tmem_host *host, unsigned long long frames,
-							  enum tmem_until until)
+static inline unsigned long long tmem_hook_compact_slowly(struct tmem_host *host, unsigned int node,
+							  unsigned long long frames, enum tmem_until until)
 {
-	const unsigned long long given = tmem_give_back_slowly(tmem_compact, host, frames, until);
+	const unsigned long long given = tmem_give_back_slowly(tmem_compact_node, host, node, frames, until);
 
 	if (frames)
 		trace_tmem_compact(frames, given);

@@ -17,7 +17,8 @@
  * we offer as much as would mend that, and at any time what moving pages
  * together would free, once it is worth it. Not more: a scan under pressure takes a
  * large part of all that is offered, at once (measured on 6.1 with all of it
- * offered: 51 MiB of 240 free, and 28 % hits).
+ * offered: 51 MiB of 240 free, and 28 % hits). Each memory node is asked by itself,
+ * and gives what its CPUs have filled; whether there is need is judged of the whole machine.
  *
  * Out of memory. Before the kernel kills somebody, it asks once more, with
  * oom_lock held, for which every other task that is short of memory waits. It
@@ -74,26 +75,32 @@ static bool has_free_pages(void)
 
 static unsigned long count(struct shrinker *shrinker, struct shrink_control *control)
 {
-	unsigned long frames = tmem_shrinkable(shrunk_host);
+	struct tmem_offer offer;
+	unsigned long frames;
 
+	tmem_offer_of_node(shrunk_host, control->nid, &offer);
+	frames = offer.frames_ephemeral;
 	if (has_file_pages() || has_free_pages())
 		frames /= OFFERED_PART;
 	else
 		frames = min(frames, totalram_pages() / FREE_PART);
 	/* Holes are offered whole: filling them costs no page. */
-	frames += tmem_compactable(shrunk_host);
+	frames += offer.frames_compactable;
 	return frames ? frames : SHRINK_EMPTY;
 }
 
 static unsigned long scan(struct shrinker *shrinker, struct shrink_control *control)
 {
-	const unsigned long holes = min_t(unsigned long long, control->nr_to_scan,
-					  tmem_compactable(shrunk_host));
-	unsigned long freed = tmem_hook_compact_slowly(shrunk_host, holes, TMEM_UNTIL_DONE);
+	const unsigned int node = control->nid;
+	struct tmem_offer offer;
+	unsigned long holes, freed;
 
+	tmem_offer_of_node(shrunk_host, node, &offer);
+	holes = min_t(unsigned long long, control->nr_to_scan, offer.frames_compactable);
+	freed = tmem_hook_compact_slowly(shrunk_host, node, holes, TMEM_UNTIL_DONE);
 	/* No page pays for holes that could not be had. */
 	if (holes < control->nr_to_scan)
-		freed += tmem_hook_shrink_slowly(shrunk_host, control->nr_to_scan - holes, TMEM_UNTIL_DONE);
+		freed += tmem_hook_shrink_slowly(shrunk_host, node, control->nr_to_scan - holes, TMEM_UNTIL_DONE);
 	tmem_account_reclaimed(freed);
 	return freed ? freed : SHRINK_STOP;
 }
@@ -119,9 +126,10 @@ static int on_out_of_memory(struct notifier_block *block, unsigned long unused, 
 	unsigned long long most = min(quarter, OOM_FRAMES_SEARCHED), given, there;
 
 	tmem_frames_watch(&nodes);
-	given = tmem_hook_shrink_slowly(shrunk_host, min(quarter, OOM_FRAMES_MAX), TMEM_UNTIL_DONE);
+	given = tmem_hook_shrink_slowly(shrunk_host, TMEM_ANY_NODE, min(quarter, OOM_FRAMES_MAX), TMEM_UNTIL_DONE);
 	while (!tmem_frames_watched() && given && given < most) {
-		const unsigned long long more = tmem_hook_shrink_slowly(shrunk_host, OOM_FRAMES_MIN, TMEM_UNTIL_DONE);
+		const unsigned long long more = tmem_hook_shrink_slowly(shrunk_host, TMEM_ANY_NODE,
+									OOM_FRAMES_MIN, TMEM_UNTIL_DONE);
 
 		if (!more)
 			break;
@@ -148,7 +156,7 @@ static struct shrinker *allocated;
 
 static int register_it(void)
 {
-	allocated = shrinker_alloc(0, "tmem");
+	allocated = shrinker_alloc(SHRINKER_NUMA_AWARE, "tmem");
 	if (!allocated)
 		return -ENOMEM;
 	prepare(allocated);
@@ -168,6 +176,7 @@ static struct shrinker ours;
 static int register_it(void)
 {
 	prepare(&ours);
+	ours.flags = SHRINKER_NUMA_AWARE;
 #ifdef TMEM_SHRINKER_NAMED
 	return register_shrinker(&ours, "tmem");
 #else
