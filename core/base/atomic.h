@@ -31,6 +31,7 @@ class Atomic {
   bool compare_exchange_ordered(T &expected, T desired) {
     return __atomic_compare_exchange_n(&value_, &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
   }
+  T fetch_sub_relaxed(T delta) { return __atomic_fetch_sub(&value_, delta, __ATOMIC_RELAXED); }
   // On failure @expected receives the current value.
   bool compare_exchange(T &expected, T desired) {
     return __atomic_compare_exchange_n(&value_, &expected, desired, false, __ATOMIC_ACQ_REL,

@@ -123,10 +123,10 @@ class Pins {
     return true;
   }
 
-  // The rest is called under the store's lock.
+  // The rest is called under the store's lock, which orders what is done by those who hold it.
   void pin_locked() { static_cast<void>(state_.fetch_add_relaxed(1)); }
   // True: it was the last, and there are doomed entries.
-  bool unpin_locked() { return state_.fetch_sub_release(1) == (kDoomed | 1); }
+  bool unpin_locked() { return state_.fetch_sub_relaxed(1) == (kDoomed | 1); }
   bool any() const { return (state_.load_acquire() & kCount) != 0; }
   // True: somebody has a pin, and whoever has it last will see that there are doomed entries.
   bool doom() {

@@ -37,7 +37,7 @@ class AllocationFailureTest : public testing::TestWithParam<Failure> {};
 
 TEST_P(AllocationFailureTest, ContractHolds) {
   constexpr unsigned int kSteps = 150;
-  const ModelOptions options = {.plain = GetParam().plain, .clients = true};
+  const ModelOptions options = {.plain = GetParam().plain, .clients = true, .filling = true};
   long long failed = 1, after = 0;
   for (; failed; ++after) {
     ASSERT_LT(after, 10 * kSteps) << "the script never gets by without a failure";

@@ -98,6 +98,49 @@ TEST_F(ArgumentTest, RandomArgumentsDoNoHarm) {
   EXPECT_EQ(env.failures, 0u);
 }
 
+// Calls that no other test makes without what they are for.
+TEST_F(ArgumentTest, NothingIsAnswered) {
+  injector_reset();
+  scenario_env env = {};
+  ASSERT_TRUE(engine_start(&env, nullptr, 4096));
+  const int pool = tmem_new_pool(env.client, TMEM_POOL_PERSISTENT, nullptr);
+  const tmem_oid oid = {};
+  unsigned int cursor = 0;
+  tmem_client_info info;
+  EXPECT_EQ(tmem_compact(nullptr, 1), 0u);
+  EXPECT_EQ(tmem_compactable(nullptr), 0u);
+  EXPECT_EQ(tmem_pam_move(nullptr, 0, 0, 1), TMEM_BAD_ARGUMENT);
+  EXPECT_EQ(tmem_pam_evict(nullptr, 0, 0), TMEM_BAD_ARGUMENT);
+  EXPECT_EQ(tmem_next_client(nullptr, &cursor, &info), TMEM_BAD_ARGUMENT);
+  EXPECT_EQ(tmem_next_client(env.host, nullptr, &info), TMEM_BAD_ARGUMENT);
+  EXPECT_EQ(tmem_next_client(env.host, &cursor, nullptr), TMEM_BAD_ARGUMENT);
+  EXPECT_EQ(tmem_validate(nullptr), TMEM_BAD_ARGUMENT);
+  EXPECT_EQ(tmem_debug_corrupt(nullptr, 1), TMEM_BAD_ARGUMENT);
+  EXPECT_EQ(tmem_destroy_pool(nullptr, pool), TMEM_BAD_ARGUMENT);
+  for (tmem_client *client : {env.client, static_cast<tmem_client *>(nullptr)}) {
+    const tmem_oid *given = client ? nullptr : &oid;
+    EXPECT_EQ(tmem_flush_page(client, pool, given, 0), TMEM_BAD_ARGUMENT);
+    EXPECT_EQ(tmem_flush_range(client, pool, given, 0, 1), TMEM_BAD_ARGUMENT);
+    EXPECT_EQ(tmem_flush_range_slowly(client, pool, given, 0, 1), TMEM_BAD_ARGUMENT);
+    EXPECT_EQ(tmem_flush_object(client, pool, given), TMEM_BAD_ARGUMENT);
+    EXPECT_EQ(tmem_flush_object_slowly(client, pool, given), TMEM_BAD_ARGUMENT);
+  }
+  // Each that had a client is counted, once.
+  struct tmem_host_stats stats;
+  tmem_host_stats(env.host, &stats);
+  EXPECT_EQ(stats.bad_arguments, 5u);
+  // Kinds and tunables beyond the last.
+  for (const unsigned int beyond : {unsigned{TMEM_KINDS}, TMEM_KINDS + 1u, ~0u}) {
+    EXPECT_EQ(tmem_kind_bytes(beyond), 0u);
+    EXPECT_EQ(tmem_kind_alignment(beyond), 0u);
+    EXPECT_EQ(tmem_kind_name(beyond), nullptr);
+  }
+  EXPECT_EQ(tmem_tunable_set(env.host, TMEM_TUNABLES_COUNT, 1), TMEM_BAD_ARGUMENT);
+  EXPECT_EQ(tmem_tunable_get(env.host, TMEM_TUNABLES_COUNT), 0u);
+  engine_stop(&env);
+  EXPECT_EQ(env.failures, 0u);
+}
+
 // Hosts of every size, from a handful of frames to more than any machine has.
 TEST_F(ArgumentTest, HostsOfOddSizes) {
   for (const unsigned long long frames : {1ULL, 2ULL, 3ULL, 5ULL, 63ULL, 1000ULL, 1000003ULL}) {

@@ -179,6 +179,42 @@ TEST_F(CompactionRaceTest, DamagedEntryDoesNotStopCompaction) {
   }
 }
 
+// Nor is such an entry read: any one wrong bit of where and how it lies is an error, whether there are checksums or not, and
+// the page is there again once the bit is right.
+TEST_F(CompactionRaceTest, DamagedEntryIsNotRead) {
+  const int pool = tmem_new_pool(client_, TMEM_POOL_PERSISTENT, nullptr);
+  for (const unsigned long long checksums : {0, 1}) {
+    ASSERT_EQ(tmem_tunable_set(host_, TMEM_TUNABLE_CHECKSUM, checksums), 0);
+    ASSERT_EQ(tmem_flush_object(client_, pool, &kOid), checksums ? TMEM_OK : TMEM_NOT_FOUND);
+    frames_.clear();
+    for (unsigned long long index : {0, 1}) ASSERT_EQ(put(pool, index), 0);
+    for (int bit = 32; bit < 64; ++bit) {
+      directory_entry(0, 1) ^= 1ull << bit;
+      EXPECT_EQ(get(pool, 1), TMEM_CORRUPT) << "bit " << bit << (checksums ? ", checksum" : "");
+      directory_entry(0, 1) ^= 1ull << bit;
+    }
+    EXPECT_EQ(get(pool, 1), 0);
+  }
+  struct tmem_host_stats stats;
+  tmem_host_stats(host_, &stats);
+  EXPECT_EQ(stats.usage.decoder_errors, 64u);
+  EXPECT_EQ(stats.pages.gets_corrupt, 64u);
+}
+
+// The oldest run cannot be emptied while somebody reads in it; the next ones can.
+TEST_F(CompactionRaceTest, ShrinkingPassesOverARunThatIsRead) {
+  constexpr unsigned long long kUuid[2] = {1, 2};
+  const int pool = tmem_new_pool(client_, TMEM_POOL_SHARED, kUuid);
+  ASSERT_GE(pool, 0);
+  fill(pool, 4);
+  unsigned long long freed = 0;
+  tmem_test::interleave(tmem_test::Moment::kDecompress, 0, [&] { freed = tmem_shrink(host_, 16); });
+  EXPECT_EQ(get(pool, 0), 0);
+  ASSERT_TRUE(tmem_test::interleaved());
+  EXPECT_GE(freed, 16u);
+  EXPECT_EQ(tmem_validate(host_), 0);
+}
+
 // ---- A put that needs the room of the run that another CPU is compacting
 
 class FullBudgetTest : public CompactionRaceTest {

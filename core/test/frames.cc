@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "abi.h"
+#include "unseen.h"
 
 namespace tmem_test {
 namespace {
@@ -26,10 +27,8 @@ unsigned taken = 0;
 
 char *frame_of(char *block, unsigned number) { return block + number * TMEM_PAGE_BYTES; }
 
-}  // namespace
-
-void *take_frame() {
-  const std::lock_guard guard(mutex);
+void *take() {
+  const Unseen guard(mutex);
   const unsigned turn = taken++ % (2 * kFramesPerBlock);
   if (turn >= kFramesPerBlock) return std::aligned_alloc(TMEM_PAGE_BYTES, TMEM_PAGE_BYTES);
   if (turn == 0 || current == blocks.end()) {
@@ -46,8 +45,17 @@ void *take_frame() {
   return frame;
 }
 
+}  // namespace
+
+void *take_frame() {
+  void *frame = take();
+  take_over(frame);
+  return frame;
+}
+
 void give_frame_back(void *frame) {
-  const std::lock_guard guard(mutex);
+  hand_over(frame);
+  const Unseen guard(mutex);
   auto block = blocks.upper_bound(static_cast<char *>(frame));
   if (block == blocks.begin() || static_cast<char *>(frame) >= frame_of((--block)->first, kFramesPerBlock)) {
     std::free(frame);

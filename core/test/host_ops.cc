@@ -6,14 +6,17 @@
 #include <xxhash.h>
 
 #include <atomic>
-#include <condition_variable>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <mutex>
+#include <new>
+#include <thread>
 
 #include "frames.h"
+#include "unseen.h"
 
 namespace tmem_test {
 namespace {
@@ -343,25 +346,27 @@ bool is_free(const void *lock) {
 // ---- Counters and gates
 
 // All gates share one mutex; a closer that has returned may free the gate at
-// once, and who has left must not touch it afterwards.
+// once, and who has left must not touch it afterwards. What a gate orders is what
+// the kernel's does, and no more: who enters comes after who opened, who
+// has closed after all who left; and to whoever enters it must be known that it was made.
 std::mutex gate_mutex;
-std::condition_variable somebody_left;
-int closers = 0;
+std::atomic<int> closers{0};
 
-constexpr unsigned long kGateMagic = 0x6761746500000000UL;
-constexpr unsigned long kGateOpen = 1;
+constexpr unsigned int kGateMagic = 0x67617465;
 
 struct Gate {
-  unsigned long magic_and_state;
+  unsigned int magic;
+  unsigned int cell;
   tmem_counters *counters;
-  unsigned long cell;
-  unsigned long inside;
+  std::atomic<unsigned int> open;
+  std::atomic<unsigned int> inside;
+  std::atomic<unsigned int> left;  // ever; orders
 };
 static_assert(sizeof(Gate) <= sizeof(tmem_gate));
 
 Gate &gate_of(const tmem_gate *gate) {
   auto *own = reinterpret_cast<Gate *>(const_cast<unsigned long *>(gate->words));
-  if ((own->magic_and_state & ~kGateOpen) != kGateMagic) broken("a gate that was not initialised");
+  if (own->magic != kGateMagic) broken("a gate that was not initialised");
   return *own;
 }
 
@@ -404,8 +409,7 @@ void add_to(tmem_counters *counters, unsigned long cell, unsigned long long delt
 }
 
 bool nobody_is_inside(const void *gate) {
-  const std::lock_guard guard(gate_mutex);
-  return gate_of(static_cast<const tmem_gate *>(gate)).inside == 0;
+  return gate_of(static_cast<const tmem_gate *>(gate)).inside.load(std::memory_order_relaxed) == 0;
 }
 
 }  // namespace
@@ -493,10 +497,7 @@ bool counts_work() {
 #endif
 }
 
-int events_waiting() {
-  const std::lock_guard guard(gate_mutex);
-  return closers;
-}
+int events_waiting() { return closers.load(std::memory_order_relaxed); }
 long live_locks() { return lock_count.load(); }
 int locks_held() { return current().held_count; }
 
@@ -608,64 +609,68 @@ unsigned long long tmem_counters_sum(const tmem_counters *counters, unsigned int
 }
 
 void tmem_gate_init(tmem_gate *gate, tmem_counters *counters, unsigned int cell) {
-  const std::lock_guard guard(gate_mutex);
-  *reinterpret_cast<Gate *>(gate->words) = {kGateMagic, counters, cell, 0};
+  new (gate->words) Gate{kGateMagic, cell, counters, {0}, {0}, {0}};
 }
 
 void tmem_gate_destroy(tmem_gate *gate) {
   may_sleep("tmem_gate_destroy");
-  const std::lock_guard guard(gate_mutex);
   Gate &own = gate_of(gate);
-  if (own.magic_and_state != kGateMagic || own.inside) broken("destroy of a gate that is in use");
-  own.magic_and_state = 0;
+  if (own.open.load(std::memory_order_relaxed) || !nobody_is_inside(gate)) broken("destroy of a gate that is in use");
+  own.magic = 0;
 }
 
 void tmem_gate_open(tmem_gate *gate) {
-  const std::lock_guard guard(gate_mutex);
   Gate &own = gate_of(gate);
-  if (own.magic_and_state != kGateMagic || own.inside) broken("a gate is opened twice");
-  own.magic_and_state |= kGateOpen;
+  if (own.open.load(std::memory_order_relaxed) || !nobody_is_inside(gate)) broken("a gate is opened twice");
+  own.open.store(1, std::memory_order_release);
 }
 
 int tmem_gate_enter(tmem_gate *gate) {
   perturb();
-  const std::lock_guard guard(gate_mutex);
   Gate &own = gate_of(gate);
-  if (own.magic_and_state == kGateMagic) return 0;
-  own.inside++;
+  {
+    // Nobody closes between the look and the count: the kernel's RCU.
+    const Unseen guard(gate_mutex);
+    if (!own.open.load(std::memory_order_relaxed)) return 0;
+    own.inside.fetch_add(1, std::memory_order_relaxed);
+  }
+  static_cast<void>(own.open.load(std::memory_order_acquire));
   add_to(own.counters, own.cell, 1);
   return 1;
 }
 
 void tmem_gate_leave(tmem_gate *gate) {
   perturb();
-  const std::lock_guard guard(gate_mutex);
   Gate &own = gate_of(gate);
-  if (own.inside-- == 0) broken("a gate is left that was not entered");
   add_to(own.counters, own.cell + 1, 1);
-  if (own.magic_and_state == kGateMagic && own.inside == 0) somebody_left.notify_all();
+  own.left.fetch_add(1, std::memory_order_release);
+  const Unseen guard(gate_mutex);
+  if (own.inside.fetch_sub(1, std::memory_order_relaxed) == 0) broken("a gate is left that was not entered");
 }
 
 void tmem_gate_close(tmem_gate *gate) {
   may_sleep("tmem_gate_close");
-  std::unique_lock guard(gate_mutex);
   Gate &own = gate_of(gate);
-  if (own.magic_and_state == kGateMagic) broken("a gate is closed twice");
-  own.magic_and_state &= ~kGateOpen;
-  closers++;
-  if (scheduling) {
-    guard.unlock();
-    scheduling->wait(nobody_is_inside, gate);
-    guard.lock();
+  {
+    const Unseen guard(gate_mutex);
+    if (!own.open.load(std::memory_order_relaxed)) broken("a gate is closed twice");
+    own.open.store(0, std::memory_order_relaxed);
   }
-  somebody_left.wait(guard, [&] { return own.inside == 0; });
-  closers--;
+  closers.fetch_add(1, std::memory_order_relaxed);
+  if (scheduling) {
+    scheduling->wait(nobody_is_inside, gate);
+  } else {
+    while (!nobody_is_inside(gate)) std::this_thread::sleep_for(std::chrono::microseconds(20));
+  }
+  // Who left last may still be giving back the mutex.
+  { const Unseen guard(gate_mutex); }
+  static_cast<void>(own.left.load(std::memory_order_acquire));
+  closers.fetch_sub(1, std::memory_order_relaxed);
 }
 
 int tmem_gate_is_open(const tmem_gate *gate) {
   reach(Point::kCounter);
-  const std::lock_guard guard(gate_mutex);
-  return gate_of(gate).magic_and_state & kGateOpen;
+  return static_cast<int>(gate_of(gate).open.load(std::memory_order_relaxed));
 }
 
 #ifdef TMEM_TEST_WORK

@@ -229,6 +229,70 @@ TEST_F(SectionTest, CompactableEnds) {
   EXPECT_GT(compacted, 0u);
 }
 
+// Once a refusal has ended, puts go their usual way: nobody asks the budget whether it still stands.
+TEST_F(SectionTest, RefusalThatHasEndedIsNotAskedFor) {
+  start(1024);
+  tmem_client *client = new_client();
+  const int pool = tmem_new_pool(client, TMEM_POOL_PERSISTENT, nullptr);
+  for (unsigned long long index = 0; usage().puts_refused_unseen < 10; ++index) static_cast<void>(put(client, pool, index));
+  ASSERT_EQ(tmem_flush_object(client, pool, &kOid), TMEM_OK);
+  ASSERT_EQ(stored_of(2, client, pool, 5000), 2u);
+  unsigned int asked = 0;
+  lock_hook = [&](unsigned int rank, bool acquire) { asked += acquire && rank == TMEM_RANK_BUDGET; };
+  EXPECT_EQ(stored_of(40, client, pool, 5002), 40u);
+  lock_hook = nullptr;
+  EXPECT_LT(asked, 20u);
+  stop();
+}
+
+// Two set the budget at once: the store has what the tunable says.
+TEST_F(SectionTest, BudgetIsWhatWasSetLast) {
+  unsigned int met = 0;
+  for (unsigned int at = 1; at < 3; ++at) {
+    start(4000);
+    unsigned int acquired = 0;
+    lock_hook = [&](unsigned int, bool acquire) {
+      if (!acquire || ++acquired != at) return;
+      met++;
+      std::thread([&] { EXPECT_EQ(tmem_tunable_set(host_, TMEM_TUNABLE_MAX_POOL_PERCENT, 50), TMEM_OK); }).join();
+    };
+    EXPECT_EQ(tmem_tunable_set(host_, TMEM_TUNABLE_MAX_POOL_PERCENT, 10), TMEM_OK);
+    lock_hook = nullptr;
+    EXPECT_EQ(usage().frames_limit, 40 * tmem_tunable_get(host_, TMEM_TUNABLE_MAX_POOL_PERCENT)) << "at lock " << at;
+    stop();
+  }
+  EXPECT_GT(met, 0u);
+}
+
+// A shared pool that its maker has left is bound by no limit and no weight of his any more.
+TEST_F(SectionTest, LimitAndWeightEndWithTheirClient) {
+  constexpr unsigned long long kUuid[] = {1, 2, 3};
+  // The limit: of a pool that keeps its pages.
+  start(4096);
+  tmem_client *maker = nullptr, *other = new_client();
+  ASSERT_EQ(tmem_client_create(host_, "maker", TMEM_WEIGHT_DEFAULT, 16, &maker), TMEM_OK);
+  ASSERT_GE(tmem_new_pool(maker, TMEM_POOL_SHARED | TMEM_POOL_PERSISTENT, kUuid), 0);
+  const int joined = tmem_new_pool(other, TMEM_POOL_SHARED | TMEM_POOL_PERSISTENT, kUuid);
+  EXPECT_LT(stored_of(100, other, joined, 0), 100u);
+  EXPECT_GT(usage().frames, 8u);
+  tmem_client_destroy(maker);
+  EXPECT_EQ(stored_of(100, other, joined, 200), 100u);
+  stop();
+  // The weight: of 1 the maker's would always pay, though the other holds far more.
+  start(4096);
+  other = new_client();
+  ASSERT_EQ(tmem_client_create(host_, "maker", 1, TMEM_NO_LIMIT, &maker), TMEM_OK);
+  ASSERT_GE(tmem_new_pool(maker, TMEM_POOL_SHARED, kUuid), 0);
+  const int shared = tmem_new_pool(other, TMEM_POOL_SHARED, kUuid), own = tmem_new_pool(other, TMEM_POOL_SHARED, kUuid + 1);
+  ASSERT_EQ(stored_of(100, other, shared, 0), 100u);
+  ASSERT_EQ(stored_of(600, other, own, 0), 600u);
+  tmem_client_destroy(maker);
+  EXPECT_GE(tmem_shrink(host_, 80), 80u);
+  alignas(8) unsigned char page[TMEM_PAGE_BYTES];
+  for (unsigned int i = 0; i < 100; ++i) EXPECT_EQ(tmem_get(other, shared, &kOid, i, page), TMEM_OK) << i;
+  stop();
+}
+
 // Two set one client's limit at once: what the engine and the store believe is one of the two, and the same.
 TEST_F(SectionTest, LimitIsOneOfThoseThatWereSet) {
   for (unsigned int at = 1; at < 5; ++at) {

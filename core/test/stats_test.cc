@@ -3,7 +3,9 @@
 // and never going back when pools come and go.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <cstring>
 #include <set>
 #include <string>
@@ -37,6 +39,42 @@ class StatsTest : public testing::Test {
   }
   scenario_env env_ = {};
 };
+
+// What is evicted is counted by the reason that the host is told.
+TEST_F(StatsTest, EvictedFramesSayWhy) {
+  static unsigned long long told[3];  // for memory, for a limit, for the budget
+  std::fill(std::begin(told), std::end(told), 0);
+  tmem_host_ops ops = *tmem_test::host_ops();
+  ops.memory_frames = 4000;
+  ops.evicted = [](unsigned int, int reason, unsigned int frames) {
+    told[reason == TMEM_NO_MEMORY ? 0 : reason == TMEM_REFUSED_LIMIT ? 1 : 2] += frames;
+  };
+  tmem_host *host = nullptr;
+  ASSERT_EQ(tmem_register_host_ops(&ops, &host), TMEM_OK);
+  ASSERT_EQ(tmem_register_pam_ops(host, tmem_compressed_pam()), TMEM_OK);
+  tmem_client *free_one = nullptr, *limited = nullptr;
+  ASSERT_EQ(tmem_client_create(host, "free", 1, TMEM_NO_LIMIT, &free_one), TMEM_OK);
+  ASSERT_EQ(tmem_client_create(host, "limited", 1, 40, &limited), TMEM_OK);
+  const tmem_oid oid = {{1, 0, 0}};
+  for (tmem_client *client : {limited, free_one}) {
+    const int pool = tmem_new_pool(client, 0, nullptr);
+    for (unsigned long long i = 0; i < 2000; ++i) {
+      content_fill_mixed(env_.page, 317, i);
+      EXPECT_EQ(tmem_put(client, pool, &oid, i, env_.page), TMEM_OK);
+    }
+  }
+  EXPECT_EQ(tmem_shrink(host, 80), 80u);
+  struct tmem_host_stats stats;
+  tmem_host_stats(host, &stats);
+  EXPECT_EQ(told[0], 80u);
+  EXPECT_EQ(stats.usage.frames_evicted_for_memory, told[0]);
+  EXPECT_GT(told[1], 0u);
+  EXPECT_EQ(stats.usage.frames_evicted_for_limit, told[1]);
+  EXPECT_GT(told[2], 0u);
+  EXPECT_EQ(stats.usage.frames_evicted, told[0] + told[1] + told[2]);
+  for (tmem_client *client : {limited, free_one}) tmem_client_destroy(client);
+  EXPECT_EQ(tmem_unregister_host(host), TMEM_OK);
+}
 
 // A counter is a sum over CPUs, some of them named by mistake: nothing may be lost.
 TEST_F(StatsTest, CountFromManyThreadsIsExact) {
