@@ -93,12 +93,14 @@ TEST_F(OrderTest, PageGoesAfterItWasRead) {
   EXPECT_TRUE(content_matches(back, CONTENT_RANDOM, 7));
 }
 
-// What compaction copies was written by somebody who has no pin any more; writing was the last that he did.
+// What compaction copies was written by somebody who has no pin any more. All that he did afterwards was to put the page into
+// a leaf that nobody else looks at before it is copied.
 TEST_F(OrderTest, PageIsWholeWhenItMoves) {
   alignas(8) unsigned char page[TMEM_PAGE_BYTES], back[TMEM_PAGE_BYTES];
-  const auto put = [&](int pool, unsigned long long index) {
+  constexpr tmem_oid kOther = {{2, 0, 0}};
+  const auto put = [&](int pool, unsigned long long index, const tmem_oid &oid = kOid) {
     content_fill_mixed(page, 317, index);
-    return tmem_put(client_, pool, &kOid, index, page);
+    return tmem_put(client_, pool, &oid, index, page);
   };
   // How many fill a run: the next one is alone in another.
   unsigned long long fit = 0;
@@ -113,7 +115,7 @@ TEST_F(OrderTest, PageIsWholeWhenItMoves) {
   const int pool = new_pool();
   unsigned long long freed = 0;
   for (unsigned long long i = 0; i < fit; ++i) ASSERT_EQ(put(pool, i), TMEM_OK);
-  one_then_other([&] { return put(pool, fit); },
+  one_then_other([&] { return put(pool, fit, kOther); },
                  [&](int result) {
                    EXPECT_EQ(result, TMEM_OK);
                    for (unsigned long long i = 0; i < 6; ++i)
@@ -121,7 +123,7 @@ TEST_F(OrderTest, PageIsWholeWhenItMoves) {
                    freed = tmem_compact(host_, ~0ULL);
                  });
   EXPECT_EQ(freed, 8u);
-  EXPECT_EQ(tmem_get(client_, pool, &kOid, fit, back), TMEM_OK);
+  EXPECT_EQ(tmem_get(client_, pool, &kOther, fit, back), TMEM_OK);
   EXPECT_EQ(std::memcmp(page, back, sizeof(page)), 0);
 }
 

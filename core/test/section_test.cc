@@ -245,6 +245,26 @@ TEST_F(SectionTest, RefusalThatHasEndedIsNotAskedFor) {
   stop();
 }
 
+// A put that found no memory says nothing of the next one's: only want of room stands.
+TEST_F(SectionTest, WantOfMemoryDoesNotStand) {
+  static bool no_memory;
+  no_memory = false;
+  start(8192);
+  ops_.frame_alloc = [](unsigned int flags) { return no_memory ? nullptr : tmem_test::host_ops()->frame_alloc(flags); };
+  tmem_client *client = new_client();
+  const int pool = tmem_new_pool(client, TMEM_POOL_PERSISTENT, nullptr);
+  // One more run may be had, which is less than what ends a refusal.
+  unsigned long long index = 0;
+  const unsigned long long limit = usage().frames_limit;
+  while (usage().frames + 16 <= limit) ASSERT_EQ(put(client, pool, index++), TMEM_OK);
+  no_memory = true;
+  while (put(client, pool, index) == TMEM_OK) ++index;
+  EXPECT_EQ(put(client, pool, index), TMEM_NO_MEMORY);
+  no_memory = false;
+  EXPECT_EQ(stored_of(8, client, pool, index), 8u);
+  stop();
+}
+
 // Two set the budget at once: the store has what the tunable says.
 TEST_F(SectionTest, BudgetIsWhatWasSetLast) {
   unsigned int met = 0;
