@@ -21,21 +21,21 @@ class HandleHash {
   struct Halves {
     u64 left, right;
   };
-  constexpr Halves halves(u32 pool_serial, const Oid &oid) const {
+  [[gnu::always_inline]] constexpr Halves halves(u32 pool_serial, const Oid &oid) const {
     return {fold(oid.word[0] ^ key_[0], oid.word[1] ^ key_[1]),
             fold(oid.word[2] ^ key_[2], pool_serial ^ key_[3])};
   }
-  constexpr u64 of_object(const Halves &object) const {
+  [[gnu::always_inline]] constexpr u64 of_object(const Halves &object) const {
     return fold(object.left ^ key_[1], object.right ^ key_[0]);
   }
   // Two multiplications for the number: consecutive ones must not stay neighbours.
-  constexpr u64 of_leaf(const Halves &object, u64 base) const {
+  [[gnu::always_inline]] constexpr u64 of_leaf(const Halves &object, u64 base) const {
     return fold(object.left ^ base * kOdd[3], object.right ^ key_[2]);
   }
 
  private:
   // A factor of zero would erase the other one: each has a key in it that nobody knows.
-  static constexpr u64 fold(u64 a, u64 b) {
+  [[gnu::always_inline]] static constexpr u64 fold(u64 a, u64 b) {
     __extension__ using u128 = unsigned __int128;
     const u128 product = static_cast<u128>(a) * b;
     return static_cast<u64>(product) ^ static_cast<u64>(product >> 64);

@@ -38,7 +38,7 @@ struct Spot {
   u32 head;
   u32 tag;
 
-  Spot(u64 hash, u64 mask)
+  [[gnu::always_inline]] Spot(u64 hash, u64 mask)
       : number(hash & mask),
         head(static_cast<u32>((hash >> 32) * kHeads >> 32)),
         tag(static_cast<u32>(hash >> kNumberBitsMax) & ((1u << kTagBits) - 1)) {}
@@ -77,7 +77,11 @@ struct Bucket {
   template <typename Match>
   [[gnu::always_inline]] T *find(const Spot &spot, Match match) const TMEM_REQUIRES(lock) {
     for (Link<T> link = heads[spot.head]; link; link = link.item()->next) {
-      if (link.has_tag(spot.tag) && match(*link.item())) return link.item();
+      T *const item = link.item();
+      if (link.has_tag(spot.tag) && match(*item)) {
+        if (!item) __builtin_unreachable();  // so that no caller asks again
+        return item;
+      }
       if (link.last()) break;
     }
     return nullptr;

@@ -27,12 +27,11 @@ class Client {
   // Finds the pool of this id and enters it. Any context, no lock.
   // kBadArgument: no such pool. kGoingAway: it is being destroyed.
   Outcome enter(int id, Pool **entered) const {
-    if (id < 0) return Outcome::kBadArgument;
     const Slot &slot = slots_[slot_of(id)];
     Pool *pool = slot.pool.load_acquire();
     if (!pool) return Outcome::kBadArgument;
     const bool inside = pool->try_enter();
-    // Entered, it stays what it is. It is ours if the slot still says so.
+    // Entered, it stays what it is. It is ours if the slot still says so. No slot has the generation of a negative id.
     const bool ours = slot.pool.load_acquire() == pool && slot.generation.load_acquire() == generation_of(id);
     if (inside && ours) {
       *entered = pool;

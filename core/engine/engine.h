@@ -120,10 +120,12 @@ class Engine {
            pool.uncharged.may_stay(limit_term_.load_relaxed(), host_.cpu_count,
                                    [&] { return pool.counters.sum(Counter::level_same_filled); });
   }
-  void free_word(const Word &word, Pool &pool);
+  void free_word(Word word, Pool &pool);
+  Outcome put_same_filled(Pool &pool, const Oid &oid, Index index, u64 value);
+  Outcome fail_put_of(Word word, Pool &pool, const Oid &oid, Index index);
   Outcome fail_put(Pool &pool, const Oid &oid, Index index, Outcome outcome);
-  Outcome serve_same_filled(Pool &pool, const Word &word, void *page);
-  Outcome drop_corrupt(Pool &pool, BackReference back, Pampd pampd);
+  Outcome serve_same_filled(Pool &pool, u64 value, void *page);
+  Outcome drop_corrupt(Pool &pool, const Oid &oid, Index index, Pampd pampd);
   bool keeps_in_compressed_store() const;
   u64 table_bytes(u64 store_bytes) const;
 

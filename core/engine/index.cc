@@ -23,7 +23,9 @@ void *PageIndex::allocate(u32 kind, bool persistent) const {
 }
 
 void PageIndex::tidy(Pool &pool, const Oid &oid, Index index, const Leftover &leftover) {
-  tidy(locate(pool, oid, index), leftover);
+  if (leftover.leaf) free_leaf(leftover.leaf);
+  if (leftover.object) free_object(leftover.object);
+  if (leftover.smaller_class < kLeafClasses) shrink_leaf(locate(pool, oid, index), leftover.smaller_class);
 }
 
 void PageIndex::tidy(const Place &place, const Leftover &leftover) {

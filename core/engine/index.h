@@ -58,14 +58,21 @@ class PageIndex {
   // Where a handle's page is, if it is anywhere. Computed once per operation.
   struct Place {
     ObjectKey object;
-    LeafBucket &bucket;
     Spot spot;
+    LeafBucket &bucket;
     u64 base;
     u32 slot;
 
-    Index index() const { return {base << Leaf::kSlotBits | slot}; }
+    [[gnu::always_inline]] Place(const PageIndex &index, const ObjectKey &of_object, u64 base_of_leaf, u32 its_slot)
+        : object(of_object),
+          spot(index.hash_.of_leaf(of_object.halves, base_of_leaf), index.leaf_bucket_mask_),
+          bucket(index.leaf_buckets_[spot.number]),
+          base(base_of_leaf),
+          slot(its_slot) {}
+
+    [[gnu::always_inline]] Index index() const { return {base << Leaf::kSlotBits | slot}; }
     // Number of the bucket, of the chain in it, and of the slot in the leaf.
-    BackReference back() const {
+    [[gnu::always_inline]] BackReference back() const {
       return {(spot.number << Spot::kHeadBits | spot.head) << Leaf::kSlotBits | slot};
     }
   };
@@ -79,14 +86,13 @@ class PageIndex {
   // The index is empty by now. Process context.
   void stop();
 
-  ObjectKey key(Pool &pool, const Oid &oid) const {
+  [[gnu::always_inline]] ObjectKey key(Pool &pool, const Oid &oid) const {
     return {pool, oid, hash_.halves(pool.serial(), oid)};
   }
-  Place locate(const ObjectKey &object, u64 base, u32 slot) const {
-    const Spot spot(hash_.of_leaf(object.halves, base), leaf_bucket_mask_);
-    return {object, leaf_buckets_[spot.number], spot, base, slot};
+  [[gnu::always_inline]] Place locate(const ObjectKey &object, u64 base, u32 slot) const {
+    return Place(*this, object, base, slot);
   }
-  Place locate(Pool &pool, const Oid &oid, Index index) const {
+  [[gnu::always_inline]] Place locate(Pool &pool, const Oid &oid, Index index) const {
     return locate(key(pool, oid), index.value >> Leaf::kSlotBits,
                   static_cast<u32>(index.value) & (Leaf::kSlots - 1));
   }
@@ -97,16 +103,25 @@ class PageIndex {
 
   // Makes @word the page's word. kReplaced: *@old, the caller's to free, was it
   // before. kNoMemory: nothing has changed.
-  enum class [[nodiscard]] Inserted { kNew, kReplaced, kNoMemory };
+  enum class [[nodiscard]] Inserted : u8 {
+    kNew = static_cast<u8>(Leaf::Put::kAdded),
+    kReplaced = static_cast<u8>(Leaf::Put::kReplaced),
+    kNoMemory = static_cast<u8>(Leaf::Put::kNoRoom),
+  };
   [[gnu::always_inline]] Inserted insert(const Place &place, Word word, Word *old) {
     {
       Guard guard(place.bucket.lock);
       if (Leaf *leaf = find_leaf(place)) {
-        const Leaf::Put put = leaf->put(place.slot, word, old);
+        Word before{};
+        const Leaf::Put put = leaf->put(place.slot, word, &before);
+        *old = before;
         if (put != Leaf::Put::kNoRoom) return inserted_by(put);
       }
     }
-    return insert_with_memory(place.object.pool, place.object.oid, place.index(), word, old);
+    Word before{};
+    const Inserted inserted = insert_with_memory(place.object.pool, place.object.oid, place.index(), word, &before);
+    *old = before;
+    return inserted;
   }
 
   // Takes the page out, if it is there; *@word is then the caller's to free.
@@ -116,8 +131,9 @@ class PageIndex {
       Guard guard(place.bucket.lock);
       Leaf *leaf = find_leaf(place);
       if (!leaf || !leaf->take(place.slot, word)) return false;
-      if (!leaf->empty() && leaf->class_when_cleared(Leaf::Taken::kOne) == leaf->size_class) return true;
+      if (!leaf->worth_a_look()) return true;
       leftover = after_taking(place.bucket, place.spot.head, *leaf, Leaf::Taken::kOne);
+      if (leftover.nothing()) return true;
     }
     tidy(place.object.pool, place.object.oid, place.index(), leftover);
     return true;
@@ -184,6 +200,8 @@ class PageIndex {
     Leaf *leaf;
     Object *object;
     u32 smaller_class;  // to shrink to; kLeafClasses: none
+
+    bool nothing() const { return !leaf && smaller_class == kLeafClasses; }
   };
 
   Spot object_spot(const ObjectKey &key) const {
@@ -198,7 +216,7 @@ class PageIndex {
       TMEM_REQUIRES(bucket.lock);
 
   [[gnu::always_inline]] static Leaf *find_leaf(const Place &place) TMEM_REQUIRES(place.bucket.lock) {
-    return place.bucket.find(place.spot, [&](const Leaf &leaf) {
+    return place.bucket.find(place.spot, [&](const Leaf &leaf) __attribute__((always_inline)) {
       return leaf.base == place.base && is(*leaf.object, place.object);
     });
   }
@@ -206,7 +224,7 @@ class PageIndex {
       TMEM_REQUIRES(bucket.lock) {
     return bucket.find(spot, [&](const Object &object) { return is(object, key); });
   }
-  static bool is(const Object &object, const ObjectKey &key) {
+  [[gnu::always_inline]] static bool is(const Object &object, const ObjectKey &key) {
     return object.pool_number == key.pool.number() && object.oid == key.oid;
   }
   Pool &pool_of(const Object &object) const { return pools_.at(object.pool_number); }
@@ -214,7 +232,7 @@ class PageIndex {
   int validate_leaf(const Leaf &leaf) const;
 
   static Inserted inserted_by(Leaf::Put put) {
-    return put == Leaf::Put::kAdded ? Inserted::kNew : Inserted::kReplaced;
+    return static_cast<Inserted>(put);
   }
 
   // What comes after pages were taken.

@@ -50,7 +50,8 @@ u32 Leaf::free_place() const {
   return capacity();
 }
 
-bool Leaf::read_indirect(u32 slot, Word *word) const {
+// A place in a list, or by the map; a direct leaf's place is the slot.
+bool Leaf::read_any(u32 slot, Word *word) const {
   if (listed()) {
     const u32 place = place_in_list(slot);
     if (place == kNowhere) return false;
@@ -58,11 +59,11 @@ bool Leaf::read_indirect(u32 slot, Word *word) const {
     return true;
   }
   if (!present().has(slot)) return false;
-  *word = {words()[map().place[slot]], is_same_filled(slot)};
+  *word = {words()[mapped() ? map().place[slot] : slot], is_same_filled(slot)};
   return true;
 }
 
-bool Leaf::take_indirect(u32 slot, Word *word) {
+bool Leaf::take_any(u32 slot, Word *word) {
   if (listed()) {
     const u32 place = place_in_list(slot);
     if (place == kNowhere) return false;
@@ -70,14 +71,26 @@ bool Leaf::take_indirect(u32 slot, Word *word) {
     remove_from_list(place);
     return true;
   }
-  if (!read_indirect(slot, word)) return false;
-  const u32 place = map().place[slot];
-  map().used[place / 64] &= ~bit(place);
+  if (!read_any(slot, word)) return false;
+  if (mapped()) map().used[map().place[slot] / 64] &= ~bit(map().place[slot]);
   clear_bits(slot, word->same_filled);
   return true;
 }
 
-Leaf::Put Leaf::put_indirect(u32 slot, Word word, Word *old) {
+Leaf::Put Leaf::put_direct(u32 slot, Word word, Word *old) {
+  if (size_class == kWhole ? word.same_filled : !reaches(slot)) return Put::kNoRoom;
+  const bool replaced = read_any(slot, old);
+  direct_words()[slot] = word.value;
+  if (!replaced) {
+    set_bits(slot, word.same_filled);
+    return Put::kAdded;
+  }
+  if (old->same_filled != word.same_filled) note_same_filled(slot, word.same_filled);
+  return Put::kReplaced;
+}
+
+Leaf::Put Leaf::put_any(u32 slot, Word word, Word *old) {
+  if (direct()) return put_direct(slot, word, old);
   if (listed()) {
     u32 place = place_in_list(slot);
     if (place != kNowhere) {
@@ -93,7 +106,7 @@ Leaf::Put Leaf::put_indirect(u32 slot, Word word, Word *old) {
     note_listed(place, false, word.same_filled);
     return Put::kAdded;
   }
-  if (read_indirect(slot, old)) {
+  if (read_any(slot, old)) {
     if (old->same_filled != word.same_filled) note_same_filled(slot, word.same_filled);
     words()[map().place[slot]] = word.value;
     return Put::kReplaced;
@@ -111,6 +124,15 @@ void Leaf::copy_pages(const Leaf &other) {
   if (direct() && other.direct() && other.same_count == 0) {
     present() = other.present();
     __builtin_memcpy(direct_words(), other.direct_words(), min(capacity(), other.capacity()) * sizeof(u64));
+    count = other.count;
+    return;
+  }
+  if (direct() && other.listed() && !other.same_count) {
+    for (u32 place = 0; place < other.count; ++place) {
+      const u32 slot = other.slots()[place];
+      present().set(slot);
+      direct_words()[slot] = other.words()[place];
+    }
     count = other.count;
     return;
   }
@@ -158,7 +180,7 @@ u32 Leaf::class_when_full(u32 slot, bool is_same) const {
 u32 Leaf::smaller_class(Taken taken) const {
   const u32 same = static_cast<u32>(size_class);
   if (empty()) return same;
-  if (taken == Taken::kOne && (is_one_stretch() || (!listed() && count >= 8 && count % 8 != 0))) return same;
+  if (taken == Taken::kOne && ((!listed() && count >= kLookedAtAlways && count % kPagesBetweenLooks != 0) || is_one_stretch())) return same;
   for (u32 smaller = 0; smaller < same; ++smaller)
     if (smaller <= kMapped && kLeafCapacity[smaller] >= count * 2u)
       return bytes_of(smaller) < bytes_of(same) ? smaller : same;

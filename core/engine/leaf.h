@@ -87,34 +87,56 @@ struct Leaf {
   bool listed() const { return is_listed(static_cast<u32>(size_class)); }
   bool mapped() const { return size_class == kMapped; }
   bool direct() const { return size_class >= kShort; }
+  // A direct leaf in which no page is same-filled: what files and most of swap have.
+  bool plain() const { return direct() && same_count == 0; }
 
-  // The slot's page. False: it has none.
-  bool read(u32 slot, Word *word) const {
-    if (!direct()) return read_indirect(slot, word);
+  // The slot's page. False: it has none. Of this and the next two only what most operations
+  // need is inline, and none of it takes an address: so a caller has its words in registers.
+  [[gnu::always_inline]] bool read(u32 slot, Word *word) const {
+    if (!plain()) {
+      Word found;
+      if (!read_any(slot, &found)) return false;
+      *word = found;
+      return true;
+    }
     if (!present().has(slot)) return false;
-    *word = {direct_words()[slot], is_same_filled(slot)};
+    *word = {direct_words()[slot], false};
     return true;
   }
   // The same, and the slot has none any more.
-  bool take(u32 slot, Word *word) {
-    if (!direct()) return take_indirect(slot, word);
-    if (!read(slot, word)) return false;
-    clear_bits(slot, word->same_filled);
+  [[gnu::always_inline]] bool take(u32 slot, Word *word) {
+    if (!plain()) {
+      Word found;
+      if (!take_any(slot, &found)) return false;
+      *word = found;
+      return true;
+    }
+    if (!present().has(slot)) return false;
+    *word = {direct_words()[slot], false};
+    present().clear(slot);
+    count--;
     return true;
   }
   // Makes @word the slot's page. kReplaced: *@old was it before. kNoRoom: nothing has changed.
-  enum class [[nodiscard]] Put { kAdded, kReplaced, kNoRoom };
+  enum class [[nodiscard]] Put : u8 { kAdded, kReplaced, kNoRoom };
   [[gnu::always_inline]] Put put(u32 slot, Word word, Word *old) {
-    if (!direct()) return put_indirect(slot, word, old);
-    if (!has_room_for(slot, word.same_filled)) return Put::kNoRoom;
-    const bool replaced = read(slot, old);
-    direct_words()[slot] = word.value;
-    if (!replaced) {
-      set_bits(slot, word.same_filled);
-      return Put::kAdded;
+    if (!plain() || word.same_filled) {
+      Word found{};
+      const Put put = put_any(slot, word, &found);
+      *old = found;
+      return put;
     }
-    if (old->same_filled != word.same_filled) note_same_filled(slot, word.same_filled);
-    return Put::kReplaced;
+    if (!reaches(slot)) return Put::kNoRoom;
+    u64 &place = direct_words()[slot];
+    const u64 before = place;
+    place = word.value;
+    if (present().has(slot)) {
+      *old = {before, false};
+      return Put::kReplaced;
+    }
+    present().set(slot);
+    count++;
+    return Put::kAdded;
   }
   bool has(u32 slot) const {
     Word word;
@@ -178,12 +200,21 @@ struct Leaf {
     const u32 same = static_cast<u32>(size_class);
     return count * 4u > capacity() || same < kSmallestShrunk ? same : smaller_class(taken);
   }
+  // After a page was taken one by one: whether it is time to ask class_when_cleared(). A leaf in use and
+  // far from empty is not asked often: once in eight pages, when it is small enough to become smaller.
+  bool worth_a_look() const {
+    if (!direct()) return true;
+    if ((count * 4 - 1) >> size_class > 0) return false;
+    return count < kLookedAtAlways || count % kPagesBetweenLooks == 0;
+  }
 
   // For validate(): what is said twice agrees, no slot is there twice, and no two pages have one word.
   bool is_sound() const;
 
  private:
   static constexpr u32 kParts = kSlots / 64;
+  static constexpr u32 kPagesBetweenLooks = 8;
+  static constexpr u32 kLookedAtAlways = 8;
   static constexpr u32 kSmallestShrunk = 3;  // below it there is next to nothing to be had
   static constexpr u32 kNowhere = ~0u;
 
@@ -226,10 +257,10 @@ struct Leaf {
   u64 *direct_words() { return const_cast<u64 *>(static_cast<const Leaf *>(this)->direct_words()); }
   u64 *words() { return const_cast<u64 *>(static_cast<const Leaf *>(this)->words()); }
 
-  // Of a direct leaf.
-  bool has_room_for(u32 slot, bool is_same) const {
-    return size_class == kWhole ? !is_same : slot < capacity();
-  }
+  // Of a direct leaf: it has the slot. Its capacity is a power of two, or all there is.
+  bool reaches(u32 slot) const { return slot >> size_class == 0; }
+  static_assert(kLeafCapacity[kShort] == 1u << kShort && kLeafCapacity[kHalf] == 1u << kHalf &&
+                kLeafCapacity[kWhole] == 1u << kWhole && kSlots <= 1u << kWholeSame);
   // Of all but listed ones, as are the next three.
   bool is_same_filled(u32 slot) const { return same_count && same_filled().has(slot); }
   void set_bits(u32 slot, bool is_same) {
@@ -259,9 +290,10 @@ struct Leaf {
   u32 lowest_slot() const;
   u32 highest_slot() const;
   u32 smaller_class(Taken taken) const;
-  bool read_indirect(u32 slot, Word *word) const;
-  bool take_indirect(u32 slot, Word *word);
-  Put put_indirect(u32 slot, Word word, Word *old);
+  bool read_any(u32 slot, Word *word) const;
+  bool take_any(u32 slot, Word *word);
+  Put put_any(u32 slot, Word word, Word *old);
+  Put put_direct(u32 slot, Word word, Word *old);
 };
 static_assert(sizeof(Leaf) == 48 && Leaf::bytes_of(0) == 64 && Leaf::bytes_of(Leaf::kWhole) == 2128);
 

@@ -31,13 +31,37 @@ u64 Engine::free_leaf_with_words(Leaf *leaf, Pool &pool, Breathe breathe) {
   return pages;
 }
 
-// It leaves nothing: the older page would be stale (clause 1).
+// A page that is one repeated word, and has been counted so: the word is kept in the index.
+Outcome Engine::put_same_filled(Pool &pool, const Oid &oid, Index index, u64 value) {
+  // In the index it is charged to no budget and cannot be evicted. The swap
+  // area bounds how many there are; of file pages there is no end, and a limit is a
+  // limit, so those go to the PAM (the compressed store keeps eight bytes of them).
+  const Word word{value, true};
+  Word old{};
+  const PageIndex::Inserted inserted = index_.insert(index_.locate(pool, oid, index), word, &old);
+  if (inserted == PageIndex::Inserted::kNoMemory) return fail_put_of(word, pool, oid, index);
+  pool.count(Counter::puts_stored);
+  pool.count(Counter::puts_same_filled);
+  if (inserted == PageIndex::Inserted::kReplaced) {
+    pool.count(Counter::puts_replaced);
+    free_word(old, pool);
+  }
+  return Outcome::kDone;
+}
+
+// There was no memory to keep @word, which is given back.
+Outcome Engine::fail_put_of(Word word, Pool &pool, const Oid &oid, Index index) {
+  free_word(word, pool);
+  return fail_put(pool, oid, index, Outcome::kNoMemory);
+}
+
 // A page of a slab is a page frame; a few more, since others want memory too.
 bool Engine::make_room(bool persistent) {
   constexpr u64 kFrames = 4;
   return shrink(kFrames, TMEM_ANY_NODE) != 0 || (persistent && compact(kFrames, TMEM_ANY_NODE) != 0);
 }
 
+// It leaves nothing: the older page would be stale (clause 1).
 Outcome Engine::fail_put(Pool &pool, const Oid &oid, Index index, Outcome outcome) {
   Word old;
   if (index_.take(index_.locate(pool, oid, index), &old)) {
@@ -59,25 +83,26 @@ Outcome Engine::put_nothing(Pool &pool, const Oid &oid, Index index) {
 }
 
 // A page that was found, and is ours if the pool is an exclusive one, is a repeated word.
-Outcome Engine::serve_same_filled(Pool &pool, const Word &word, void *page) {
-  fill(page, word.value);
+Outcome Engine::serve_same_filled(Pool &pool, u64 value, void *page) {
+  fill(page, value);
   pool.count(Counter::gets_hit);
   if (pool.exclusive()) {
     pool.count(Counter::pages_taken);
-    free_word(word, pool);
+    free_word({value, true}, pool);
   }
   return Outcome::kDone;
 }
 
 // Of a page that was found; it is still held, or ours.
-Outcome Engine::drop_corrupt(Pool &pool, BackReference back, Pampd pampd) {
+Outcome Engine::drop_corrupt(Pool &pool, const Oid &oid, Index index, Pampd pampd) {
   pool.count(Counter::gets_corrupt);
   if (pool.exclusive()) {
     pool.count(Counter::pages_corrupt);
     pam_ops_->free(pam_, pampd.value);
     return Outcome::kCorrupt;
   }
-  if (!pool.persistent() && index_.take_if(back, pampd, Counter::pages_corrupt)) pam_ops_->free(pam_, pampd.value);
+  if (!pool.persistent() && index_.take_if(index_.locate(pool, oid, index).back(), pampd, Counter::pages_corrupt))
+    pam_ops_->free(pam_, pampd.value);
   pam_ops_->release(pam_, pampd.value);
   return Outcome::kCorrupt;
 }

@@ -10,7 +10,7 @@
 namespace tmem {
 
 // Gives back what the index no longer refers to.
-inline void Engine::free_word(const Word &word, Pool &pool) {
+inline void Engine::free_word(Word word, Pool &pool) {
   if (!word.same_filled) return pam_ops_->free(pam_, word.value);
   pool.uncount(Counter::level_same_filled);
   pool.uncharged.gone();
@@ -22,32 +22,23 @@ inline void Engine::free_word(const Word &word, Pool &pool) {
 
   // The new copy is made first, with no lock held; the old one still answers.
   u64 value = 0;
-  bool same_filled = false;
   if (pool.persistent() && tunable(TMEM_TUNABLE_SAME_FILLED) && is_same_filled(page, &value)) {
-    // In the index it is charged to no budget and cannot be evicted. The swap
-    // area bounds how many there are; of file pages there is no end, and a limit is a
-    // limit, so those go to the PAM (the compressed store keeps eight bytes of them).
     // Raised before the page can be seen, so that whoever takes it at once finds it counted.
     pool.count(Counter::level_same_filled);
-    same_filled = may_keep_in_index_alone(pool);
-    if (!same_filled) pool.uncount(Counter::level_same_filled);
+    if (may_keep_in_index_alone(pool)) return put_same_filled(pool, oid, index, value);
+    pool.uncount(Counter::level_same_filled);
   }
-  if (!same_filled) {
-    index_.prefetch(place);
-    const tmem_pam_page request{page, place.back().value, pool.client(), pool.persistent()};
-    const int created = pam_ops_->create(pam_, &request, &value);
-    if (created != TMEM_OK) return fail_put(pool, oid, index, outcome_of_create(created));
-  }
+  index_.prefetch(place);
+  const tmem_pam_page request = pool.request(page, place.back());
+  u64 pampd = 0;
+  const int created = pam_ops_->create(pam_, &request, &pampd);
+  if (__builtin_expect(created != TMEM_OK, 0)) return fail_put(pool, oid, index, outcome_of_create(created));
 
-  const Word word{value, same_filled};
-  Word old;
+  const Word word{pampd, false};
+  Word old{};
   const PageIndex::Inserted inserted = index_.insert(place, word, &old);
-  if (inserted == PageIndex::Inserted::kNoMemory) {
-    free_word(word, pool);
-    return fail_put(pool, oid, index, Outcome::kNoMemory);
-  }
+  if (__builtin_expect(inserted == PageIndex::Inserted::kNoMemory, 0)) return fail_put_of(word, pool, oid, index);
   pool.count(Counter::puts_stored);
-  if (same_filled) pool.count(Counter::puts_same_filled);
   if (inserted == PageIndex::Inserted::kReplaced) {
     pool.count(Counter::puts_replaced);
     free_word(old, pool);
@@ -59,7 +50,7 @@ inline void Engine::free_word(const Word &word, Pool &pool) {
   const PageIndex::Place place = index_.locate(pool, oid, index);
   const bool exclusive = pool.exclusive();
 
-  Word word;
+  Word word{};
   const auto hold = [this](const Word &found) {
     if (!found.same_filled) pam_ops_->hold(pam_, found.value);
   };
@@ -67,10 +58,11 @@ inline void Engine::free_word(const Word &word, Pool &pool) {
     pool.count(Counter::gets_missed);
     return Outcome::kNotFound;
   }
-  if (word.same_filled) return serve_same_filled(pool, word, page);
+  if (word.same_filled) return serve_same_filled(pool, word.value, page);
 
   // Ours by ownership or by the reference just taken: no lock is needed.
-  if (pam_ops_->get_data(pam_, word.value, page) != TMEM_OK) return drop_corrupt(pool, place.back(), Pampd{word.value});
+  if (__builtin_expect(pam_ops_->get_data(pam_, word.value, page) != TMEM_OK, 0))
+    return drop_corrupt(pool, oid, index, Pampd{word.value});
   pool.count(Counter::gets_hit);
   if (exclusive) {
     pool.count(Counter::pages_taken);
@@ -82,7 +74,7 @@ inline void Engine::free_word(const Word &word, Pool &pool) {
 }
 
 [[gnu::always_inline]] inline Outcome Engine::flush_page(Pool &pool, const Oid &oid, Index index) {
-  Word word;
+  Word word{};
   if (!index_.take(index_.locate(pool, oid, index), &word)) {
     pool.count(Counter::flushes_missed);
     return Outcome::kNotFound;

@@ -57,6 +57,7 @@ class alignas(64) Pool {
     uuid_[0] = uuid[0];
     uuid_[1] = uuid[1];
     client_ = client;
+    persistent_ = persistent();
     tmem_gate_open(&gate_);
   }
 
@@ -76,6 +77,10 @@ class alignas(64) Pool {
   u32 client() const { return client_; }
   const u64 *uuid() const { return uuid_; }
   u32 number() const { return number_; }
+  // What a PAM is told of a page.
+  [[gnu::always_inline]] tmem_pam_page request(const void *page, BackReference back) const {
+    return {page, back.value, client_, persistent_};
+  }
 
   // An object of this pool comes, or goes. Its bucket's lock is held.
   void link(Object &object) {
@@ -156,6 +161,7 @@ class alignas(64) Pool {
   u32 serial_ = 0;  // never reused; part of the hash of every handle
   u32 flags_ = 0;
   u32 client_ = 0;  // whom its pages are accounted to
+  u32 persistent_ = 0;  // what flags_ says; beside client_, as in a tmem_pam_page, so that both are copied at once
   friend class PoolTable;
   u16 number_ = 0;  // in it
   const u16 list_mask_;

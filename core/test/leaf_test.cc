@@ -246,6 +246,8 @@ TEST_P(LeafLifeTest, GrowsAndShrinks) {
       take(**leaf, pages, slot);
       const u32 smaller = (*leaf)->class_when_cleared(Leaf::Taken::kOne);
       ASSERT_LE(smaller, (*leaf)->size_class);
+      // What need not be looked at would not become smaller, and is not empty.
+      ASSERT_TRUE((*leaf)->worth_a_look() || (smaller == (*leaf)->size_class && !pages.empty())) << pages.size() << " pages";
       if (smaller == (*leaf)->size_class || pages.empty()) continue;
       ASSERT_LT(Leaf::bytes_of(smaller), Leaf::bytes_of(static_cast<u32>((*leaf)->size_class)));
       ++shrunk;
