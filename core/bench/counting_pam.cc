@@ -1,26 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "counting_pam.h"
 
-#include <atomic>
-
 #include "inline_host.h"
 #include "platform.h"
 
 namespace tmem_bench {
 namespace {
 
-// As in platform.cc: a thread's own row, plain additions.
+// A thread's own row, plain additions: it costs no more than the peer's, which counts in one variable. Rows
+// are as far apart as a thread's parts of a row of counters, so one number finds both.
 struct alignas(64) Row {
-  std::atomic<long long> references{0};
-  unsigned long long created = 0;
+  unsigned long long references = 0;
+  unsigned long long last = 0;  // what the thread gave out last: it counts in steps of kThreadsMax
+  char unused[sizeof(tmem_counters::parts[0]) - 16];
 };
+static_assert(sizeof(Row) == sizeof(tmem_counters::parts[0]));
 
 Row rows[kThreadsMax];
 
-void count(Row &mine, long long delta) {
-  mine.references.store(mine.references.load(std::memory_order_relaxed) + delta,
-                        std::memory_order_relaxed);
-}
+Row &own_row() { return *reinterpret_cast<Row *>(reinterpret_cast<char *>(rows) + tmem_bench_part); }
 
 int start(tmem_host *, void **pam) {
   *pam = rows;
@@ -30,16 +28,16 @@ void stop(void *) {}
 
 // No two pages may have the same pampd: a number of the thread's, and the thread's.
 int create(void *, const tmem_pam_page *, unsigned long long *pampd) {
-  Row &mine = rows[tmem_bench_thread];
-  count(mine, 1);
-  *pampd = ++mine.created * kThreadsMax + tmem_bench_thread;
+  Row &mine = own_row();
+  tmem_bench_add(&rows[0].references, 1);
+  *pampd = (mine.last += kThreadsMax) + tmem_bench_thread;
   return TMEM_OK;
 }
 
-void hold(void *, unsigned long long) { count(rows[tmem_bench_thread], 1); }
+void hold(void *, unsigned long long) { tmem_bench_add(&rows[0].references, 1); }
 int get_data(void *, unsigned long long, void *) { return TMEM_OK; }
-void release(void *, unsigned long long) { count(rows[tmem_bench_thread], -1); }
-void free(void *, unsigned long long) { count(rows[tmem_bench_thread], -1); }
+void release(void *, unsigned long long) { tmem_bench_add(&rows[0].references, -1ULL); }
+void free(void *, unsigned long long) { tmem_bench_add(&rows[0].references, -1ULL); }
 
 unsigned long long shrink(void *, unsigned long long, unsigned int) { return 0; }
 void offer(void *, unsigned int, tmem_offer *) {}
@@ -77,9 +75,9 @@ const tmem_pam_ops *counting_pam() {
 }
 
 long long counted_pages() {
-  long long sum = 0;
-  for (const Row &each : rows) sum += each.references.load();
-  return sum;
+  unsigned long long sum = 0;
+  for (const Row &each : rows) sum += __atomic_load_n(&each.references, __ATOMIC_RELAXED);
+  return static_cast<long long>(sum);
 }
 
 }  // namespace tmem_bench
