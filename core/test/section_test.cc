@@ -268,15 +268,17 @@ TEST_F(SectionTest, WantOfMemoryDoesNotStand) {
 // Two set the budget at once: the store has what the tunable says.
 TEST_F(SectionTest, BudgetIsWhatWasSetLast) {
   unsigned int met = 0;
-  for (unsigned int at = 1; at < 3; ++at) {
+  for (const unsigned int at : {1u, 2u, 9u}) {
     start(4000);
+    tmem_client *client = new_client();
+    EXPECT_EQ(stored_of(600, client, tmem_new_pool(client, 0, nullptr), 0), 600u);  // some of it must go
     unsigned int acquired = 0;
     lock_hook = [&](unsigned int, bool acquire) {
       if (!acquire || ++acquired != at) return;
       met++;
       std::thread([&] { EXPECT_EQ(tmem_tunable_set(host_, TMEM_TUNABLE_MAX_POOL_PERCENT, 50), TMEM_OK); }).join();
     };
-    EXPECT_EQ(tmem_tunable_set(host_, TMEM_TUNABLE_MAX_POOL_PERCENT, 10), TMEM_OK);
+    EXPECT_EQ(tmem_tunable_set(host_, TMEM_TUNABLE_MAX_POOL_PERCENT, 5), TMEM_OK);
     lock_hook = nullptr;
     EXPECT_EQ(usage().frames_limit, 40 * tmem_tunable_get(host_, TMEM_TUNABLE_MAX_POOL_PERCENT)) << "at lock " << at;
     stop();
