@@ -694,8 +694,8 @@ bool Model::step() {
     failures_before_ = 0;
   }
   if (steps_ % kStepsPerMood == 1) {
-    constexpr unsigned int kMixed[] = {48, 48, 75, 20}, kFilling[] = {60, 80, 90, 20};
-    puts_in_100_ = (options_.filling ? kFilling : kMixed)[choices_.below(4)];
+    static constexpr unsigned int kPuts[2][4] = {{48, 48, 75, 20}, {60, 80, 90, 20}};
+    puts_in_100_ = kPuts[options_.filling][choices_.below(4)];
   }
   // What takes many pages at once is rare while the budget is to fill.
   const bool leave_many = options_.filling && choices_.below(4);
