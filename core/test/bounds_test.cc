@@ -4,6 +4,7 @@
 // (host_ops.h); that no lock is held over more than kBlocksUnderLockMost is so in every test.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <thread>
 #include <vector>
@@ -190,6 +191,9 @@ TEST_F(BoundsTest, LongWorkLetsOthersRun) {
 TEST_F(BoundsTest, AValueLooksAtNoPool) {
   start(1 << 14);
   Work few, many;
+  // The store has a run of each kind from here on: what follows adds pools only.
+  for (unsigned long long i = 0; i < 2; ++i)
+    ASSERT_EQ(put(tmem_new_pool(client_, i & TMEM_POOL_PERSISTENT, nullptr), kOid, i, CONTENT_SAME_FILLED), TMEM_OK);
   begin_work();
   for (unsigned int which = 0; which < TMEM_VALUES_COUNT; ++which) value(which);
   few = end_work();
@@ -210,7 +214,7 @@ TEST_F(BoundsTest, AValueLooksAtNoPool) {
   struct tmem_host_stats all;
   tmem_host_stats(host_, &all);
   EXPECT_GT(all.pages.puts, 299u);
-  EXPECT_EQ(all.pools, 200u);
+  EXPECT_EQ(all.pools, 202u);
   EXPECT_EQ(all.bad_arguments, 1u);
 #define TMEM_EXPECT_PAGES(name, meaning) EXPECT_EQ(value(TMEM_VALUE_##name), all.pages.name) << #name;
 #define TMEM_EXPECT_USAGE(name, meaning) EXPECT_EQ(value(TMEM_VALUE_##name), all.usage.name) << #name;
@@ -249,7 +253,8 @@ TEST(UnchargedTest, FewSumsAndNeverMoreThanSixtyFour) {
         uncharged.gone();
       }
     }
-    EXPECT_LE(sums * cpu_count, 40 * steps + 2 * cpu_count) << cpu_count;  // cells looked at, a put
+    // Cells looked at, a put. With 64 pages there is a look in some sixteen puts at least, however many CPUs there are.
+    EXPECT_LE(sums * cpu_count, std::max(40u, cpu_count / 16) * steps + 2 * cpu_count) << cpu_count;
     EXPECT_GT(stayed, 500u);
     // Leave that was not used is void when limits were set anew: pages may have come without asking.
     while (pages) pages--, uncharged.gone();

@@ -63,6 +63,7 @@ thread_local Work most;
 thread_local bool unmeasured = false;
 
 void note_breath() {
+  if (scheduling) return;  // the fibers of a schedule share this thread's
   if (blocks - last_breath > most.between_breaths) most.between_breaths = blocks - last_breath;
   last_breath = blocks;
 }
@@ -575,7 +576,7 @@ unsigned long tmem_lock_acquire(tmem_lock *lock) {
       break;
     if (++spins % 64 == 0) sched_yield();
   }
-  most.locks++;
+  if (!scheduling) most.locks++;
   thread.held[thread.held_count++] = {lock, rank, blocks};
   return interrupt_state_of(lock);
 }
