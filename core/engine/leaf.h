@@ -178,7 +178,7 @@ struct Leaf {
         if (slot < first) continue;
         if (slot > last) break;
         if (most-- == 0) return slot;
-        Word word;
+        Word word{};
         take(slot, &word);
         take_word(word);
       }
