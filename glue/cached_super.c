@@ -62,24 +62,8 @@ static struct tmem_client *client_of_supers;
 
 /* ---- the list of types ---- */
 
-/*
- * Those that have been looked at and tested (Documentation/redirection.md); a bit for each. And a function by which
- * one sees whether the type is there: to ask for it by its name would have the kernel load it.
- */
-#if IS_ENABLED(CONFIG_EXT4_USE_FOR_EXT2)
-#define EXT2_FUNCTION "ext4_evict_inode"
-#else
-#define EXT2_FUNCTION "ext2_evict_inode"
-#endif
-static const struct {
-	const char *name;
-	const char *function;
-} known_types[] = {
-	{ "ext4", "ext4_evict_inode" },
-	{ "xfs", "xfs_inactive" },
-	{ "btrfs", "btrfs_evict_inode" },
-	{ "ext2", EXT2_FUNCTION },
-};
+/* Those that have been looked at and tested (Documentation/redirection.md); a bit for each. */
+static const char *const known_types[] = { "ext4", "xfs", "btrfs", "ext2" };
 static unsigned int types = (1U << ARRAY_SIZE(known_types)) - 1;
 
 /* The number of the known type that has these @bytes as its name, or -1. */
@@ -88,8 +72,8 @@ static int number_of(const char *name, size_t bytes)
 	int number;
 
 	for (number = 0; number < (int)ARRAY_SIZE(known_types); number++)
-		if (strlen(known_types[number].name) == bytes &&
-		    !memcmp(known_types[number].name, name, bytes))
+		if (strlen(known_types[number]) == bytes &&
+		    !memcmp(known_types[number], name, bytes))
 			return number;
 	return -1;
 }
@@ -145,7 +129,7 @@ static int types_get(char *text, const struct kernel_param *param)
 	for (number = 0; number < ARRAY_SIZE(known_types); number++)
 		if (READ_ONCE(types) & 1U << number)
 			bytes += sprintf(text + bytes, "%s%s", bytes ? "," : "",
-					 known_types[number].name);
+					 known_types[number]);
 	return bytes + sprintf(text + bytes, "\n");
 }
 
@@ -255,22 +239,6 @@ void tmem_cached_super_want(struct super_block *super)
 bool tmem_cached_super_is_known(const struct super_block *super)
 {
 	return number_of(super->s_type->name, strlen(super->s_type->name)) >= 0;
-}
-
-/**
- * tmem_cached_super_known - the known types
- * @number: from 0 on
- * @function: set to the name of a function that is there if the type is
- *
- * Context: Any.
- * Return: The type's name, or NULL: there is none of that number.
- */
-const char *tmem_cached_super_known(unsigned int number, const char **function)
-{
-	if (number >= ARRAY_SIZE(known_types))
-		return NULL;
-	*function = known_types[number].function;
-	return known_types[number].name;
 }
 
 /**

@@ -14,9 +14,11 @@
  * next to come from the disk. So tmem must not have it either, and what the
  * kernel could not drop, as it was in use, is not put later on.
  *
- * The inodes are those of the known types of file systems that are there; a
- * walk goes as drop_caches itself does, with the file system kept from being
- * unmounted, so no reference of ours is met by its end.
+ * The file systems are those that iterate_supers() goes through, as sync(2) and
+ * drop_caches do, with each kept from being unmounted meanwhile, so no reference
+ * of ours is met by its end; those of a known type are looked at. They are not
+ * asked for by type: before 6.8 btrfs mounts by a type of the same name that is
+ * not registered, and the registered one has no file systems.
  */
 #include "compat.h"
 
@@ -24,13 +26,13 @@
 
 #include <linux/errno.h>
 #include <linux/fs.h>
-#include <linux/kprobes.h>
-#include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
+#include <linux/static_call.h>
 
 #include "left_out.h"
 #include "page_cache.h"
+#include "redirect.h"
 
 /* Without a reference to the inode; only whether it is worth one. */
 static bool is_of_interest(struct inode *inode)
@@ -87,40 +89,41 @@ void tmem_file_walk(struct super_block *super)
 
 static void walk(struct super_block *super, void *unused)
 {
-	tmem_file_walk(super);
+	if (tmem_cached_super_is_known(super))
+		tmem_file_walk(super);
 }
 
-/* Whether the kernel has a function; placing a probe would tell its address, which nobody wants. */
-static bool is_there(const char *function)
-{
-	struct kprobe probe = { .symbol_name = function, .flags = KPROBE_FLAG_DISABLED };
-	const int error = register_kprobe(&probe);
+extern void tmem_prototype_iterate_supers(void (*function)(struct super_block *, void *),
+					  void *argument);
+DEFINE_STATIC_CALL_NULL(iterate_supers, tmem_prototype_iterate_supers);
 
-	if (!error)
-		unregister_kprobe(&probe);
-	return error != -ENOENT;
+/**
+ * tmem_file_walk_start - find what tmem_file_walk_all() needs
+ * @why: on failure, one line without a newline
+ * @why_bytes: size of @why
+ *
+ * Context: Process context. May sleep.
+ * Return: 0 or a negative errno value.
+ */
+int tmem_file_walk_start(char *why, size_t why_bytes)
+{
+	void *address = tmem_find_function("iterate_supers", why, why_bytes);
+
+	if (!address)
+		return -ENOENT;
+	static_call_update(iterate_supers, (typeof(&tmem_prototype_iterate_supers))address);
+	return 0;
 }
 
 /**
  * tmem_file_walk_all - the same for each file system of a known type
  *
- * Context: Process context. Sleeps, as long as one of them is being mounted or unmounted.
+ * Context: Process context. Sleeps, as long as a file system is being mounted or unmounted.
  */
 void tmem_file_walk_all(void)
 {
-	const char *name, *function;
-	unsigned int number;
-
-	if (tmem_left_out("walk"))
-		return;
-	for (number = 0; (name = tmem_cached_super_known(number, &function)); number++) {
-		struct file_system_type *type = is_there(function) ? get_fs_type(name) : NULL;
-
-		if (!type)
-			continue;
-		iterate_supers_type(type, walk, NULL);
-		module_put(type->owner);
-	}
+	if (!tmem_left_out("walk"))
+		static_call(iterate_supers)(walk, NULL);
 }
 
 #endif /* TMEM_REDIRECTS */

@@ -959,7 +959,7 @@ static bool attached;
 
 /*
  * What the files have behind them is looked at before anything is put. A file system that is just being mounted or
- * unmounted can be waited for, for a long time: by a worker, then.
+ * unmounted, of whatever type, can be waited for, for a long time: by a worker, then.
  */
 #define WALK_SECONDS 5
 static DECLARE_COMPLETION(walked);
@@ -1001,7 +1001,9 @@ struct tmem_attachment tmem_page_cache_attach(struct tmem_client *client)
 		return (struct tmem_attachment){ .how = "no memory for the table of files" };
 	tmem_cached_super_start(client);
 	tmem_suspects_start();
-	error = tmem_probe_arm(probes, ARRAY_SIZE(probes), why, sizeof(why));
+	error = tmem_file_walk_start(why, sizeof(why));
+	if (!error)
+		error = tmem_probe_arm(probes, ARRAY_SIZE(probes), why, sizeof(why));
 	if (!error)
 		error = tmem_redirect_arm(redirects, ARRAY_SIZE(redirects), why, sizeof(why));
 	if (error) {

@@ -135,6 +135,7 @@ void tmem_taint_unask(struct tmem_cached_file *file);
 
 /* ---- file_walk.c ---- */
 
+int tmem_file_walk_start(char *why, size_t why_bytes);
 void tmem_file_walk_all(void);
 void tmem_file_walk(struct super_block *super);
 
@@ -144,7 +145,6 @@ void tmem_cached_super_start(struct tmem_client *client);
 void tmem_cached_super_stop(void);
 
 bool tmem_cached_super_is_known(const struct super_block *super);
-const char *tmem_cached_super_known(unsigned int number, const char **function);
 int tmem_cached_super_pool(struct super_block *super);
 void tmem_cached_super_want(struct super_block *super);
 void tmem_cached_super_forget(struct super_block *super);

@@ -136,6 +136,32 @@ static unsigned long find_site(const char *name, char *why, size_t why_bytes)
 	return 0;
 }
 
+/* Whether the build has found @name to be what we were written for. */
+static bool is_other(const char *name, char *why, size_t why_bytes)
+{
+	if (!is_in_list(TMEM_OTHER_FUNCTIONS, name))
+		return false;
+	snprintf(why, why_bytes, "%s has another prototype, or other callers, than this was built for", name);
+	return true;
+}
+
+/**
+ * tmem_find_function - where a function of the kernel is that is called, not redirected
+ * @name: the function's
+ * @why: on failure, one line without a newline
+ * @why_bytes: size of @why
+ *
+ * What is told is the place of its five bytes: a direct call to it (a static call) is one of the
+ * function, with whatever tracers and live patches have there.
+ *
+ * Context: Process context. May sleep.
+ * Return: An address to call, or NULL.
+ */
+void *tmem_find_function(const char *name, char *why, size_t why_bytes)
+{
+	return is_other(name, why, why_bytes) ? NULL : (void *)find_site(name, why, why_bytes);
+}
+
 static void notrace look_on(unsigned long site, unsigned long caller, struct ftrace_ops *operation,
 			    struct ftrace_regs *registers)
 {
@@ -194,10 +220,8 @@ static int arm_one(struct tmem_redirect *redirect, char *why, size_t why_bytes)
 	char copy[64];
 	int error;
 
-	if (is_in_list(TMEM_OTHER_FUNCTIONS, redirect->name)) {
-		snprintf(why, why_bytes, "%s has another prototype, or other callers, than this was built for", redirect->name);
+	if (is_other(redirect->name, why, why_bytes))
 		return -EPROTOTYPE;
-	}
 	redirect->site = find_site(redirect->name, why, why_bytes);
 	if (!redirect->site)
 		return -ENOENT;

@@ -95,6 +95,7 @@ struct tmem_probe {
 #define TMEM_REDIRECT(function)								\
 	{ .name = #function, .ours = our_##function, .set_original = set_original_##function }
 
+void *tmem_find_function(const char *name, char *why, size_t why_bytes);
 int tmem_redirect_arm(struct tmem_redirect *redirects, unsigned int count, char *why,
 		      size_t why_bytes);
 void tmem_redirect_disarm(struct tmem_redirect *redirects, unsigned int count);

@@ -136,6 +136,26 @@ verdict test_before_load(void)
 	return NULL;
 }
 
+/* At load each file that is resident is looked at. On btrfs before 6.8 its file systems are not those of its type. */
+verdict test_walked(void)
+{
+	static const char *const names[] = { "walked.1", "walked.2", "walked.3", "walked.4" };
+	enum { FILES = sizeof(names) / sizeof(names[0]) };
+	struct subject subjects[FILES];
+	size_t walked;
+
+	for (int i = 0; i < FILES; i++)
+		TRY(subject_make(&subjects[i], names[i]));
+	TRY(module_remove());
+	TRY(module_insert());
+	walked = event_count("files_walked");
+	for (int i = 0; i < FILES; i++)
+		subject_end(&subjects[i]);
+	if (walked < FILES || walked == SIZE_MAX)
+		return because("of %d files that were resident at load, %zd were looked at", FILES, (ssize_t)walked);
+	return NULL;
+}
+
 /* ---- a clone that is killed ---- */
 
 #define CLONED_PAGES ((size_t)512)

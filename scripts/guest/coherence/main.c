@@ -59,6 +59,7 @@ static const struct {
 	{ "rename-keeps", test_rename_keeps },
 	{ "suspect-once", test_suspect_once },
 	{ "before-load", test_before_load },
+	{ "walked", test_walked },
 	{ "dont-need", test_dont_need },
 	{ "dont-need-resident", test_dont_need_resident },
 	{ "drop-caches", test_drop_caches },

@@ -86,6 +86,7 @@ verdict test_clone_keeps(void);
 verdict test_rename_keeps(void);
 verdict test_suspect_once(void);
 verdict test_before_load(void);
+verdict test_walked(void);
 verdict test_dont_need(void);
 verdict test_dont_need_resident(void);
 verdict test_drop_caches(void);
