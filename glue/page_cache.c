@@ -312,8 +312,9 @@ static struct tmem_cached_file *file_to_put_to(struct address_space *mapping)
 	}
 	if (!file)
 		file = tmem_cached_file_make(mapping, GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
+	/* Once: what another put has stored since lies in the pool that it found, and is flushed there. */
 	if (file)
-		WRITE_ONCE(file->pool, pool);
+		cmpxchg(&file->pool, -1, pool);
 	else
 		tmem_saw(folios_crowded);
 	return file;
