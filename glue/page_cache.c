@@ -89,6 +89,11 @@
  * - What was before us, nobody can tell: at load each folio that is there
  *   becomes a suspect, before the first put (file_walk.c). It stays in the page
  *   cache, and is lost once.
+ * - Writeback may fail after it has let the folio be clean (btrfs ends it before
+ *   the extent is in the file's tree; iomap of 6.1 unlocks first). Then the folio
+ *   may have been put before the file has its error. So a file that has one
+ *   (wb_err, for as long as its inode lives) is neither put nor filled, and what
+ *   we have of it is flushed when it is asked for.
  * - The disk may be changed below the file system, by an administrator who then
  *   empties the page cache: drop_caches, or POSIX_FADV_DONTNEED. What we have
  *   goes with it, what could not be dropped becomes suspect, and while that is
@@ -430,7 +435,7 @@ static int our___remove_mapping(struct address_space *mapping, struct folio *fol
 
 /* ---- get ---- */
 
-/* Fills a locked folio of the page cache, all of it or not at all. Marks it uptodate, does not unlock it. */
+/* Fills a locked folio of the page cache, all of it or not at all. Marks it uptodate, does not unlock it. May sleep. */
 static bool fill_folio(struct tmem_cached_file *file, struct address_space *mapping,
 		       struct folio *folio)
 {
@@ -440,6 +445,11 @@ static bool fill_folio(struct tmem_cached_file *file, struct address_space *mapp
 	if (folio_test_uptodate(folio) || folio_test_dirty(folio) || folio_test_private(folio) ||
 	    folio_test_writeback(folio) || !takes_part(mapping) || READ_ONCE(file->pool) < 0)
 		return false;
+	/* Writeback has failed, perhaps after a put: what the disk has may be older than what we have. */
+	if (READ_ONCE(mapping->wb_err)) {
+		tmem_cached_file_flush_slowly(file, 0, ULONG_MAX);
+		return false;
+	}
 	if (folio->index + count > file_pages(mapping)) {
 		tmem_saw(pages_beyond_end);
 		return false;
