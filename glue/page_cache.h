@@ -76,7 +76,9 @@ DECLARE_PER_CPU(struct tmem_page_cache_events, tmem_page_cache_events);
  * @changes: one more whenever less may be put than before: a put that sees another number afterwards flushes
  * @first: the range that may have changed since @tainted was set
  * @last: the same
- * @asked: in the list of those whose taint may be over (suspects.c)
+ * @asked: in one of the lists of those whose taint may be over (suspects.c)
+ * @due: jiffies: not looked at again before
+ * @turn: of the list that it goes to next, one further each time in vain; these three under asked_lock
  * @suspects: a bit for each page that may be stale as long as it stays in the page cache (suspects.c)
  * @rcu: it is freed when the last reader is gone
  *
@@ -95,6 +97,8 @@ struct tmem_cached_file {
 	pgoff_t first;
 	pgoff_t last;
 	struct list_head asked;
+	unsigned long due;
+	unsigned int turn;
 	struct xarray suspects;
 	struct rcu_head rcu;
 };

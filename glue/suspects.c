@@ -36,6 +36,14 @@
  * needs memory and time, so a worker does it, asked for by the put that found
  * the file tainted, or a moment after the change.
  *
+ * In vain. The file may be busy when the worker looks, or change while it walks
+ * (it gives up then), or there is no memory. It looks again after SOON, after
+ * twice that and so on, seven times, whoever asked: the sooner the taint ends,
+ * the less has become resident since the change. After that only who asks anew
+ * makes it look, and once in 1.5 s at most until a look has ended the taint. So
+ * a file that is written below the page cache all the time costs few walks, and
+ * those end early.
+ *
  * The worker takes no reference, neither to the inode nor to its file system:
  * it would be the last one at times, with all that follows, and umount would
  * meet it. The inode waits for it instead, in clear_inode(); and the worker
@@ -64,7 +72,9 @@
 #define BATCH_WORDS 32		/* of suspects that are collected at a time, under the page cache's lock */
 #define BATCH_SLOTS 256		/* of the page cache that are looked at meanwhile */
 #define SOON (HZ / 50 + 1)	/* after a change: it is over by then, mostly, and little has been read in */
-#define FEW_PAGES 4096		/* resident: for more, only a put is worth the walk */
+#define TURNS 7			/* the last after SOON << (TURNS - 1), 1.5 s at 250 Hz */
+#define LONG_AGO (10 * HZ)	/* what was in vain then is forgotten */
+#define FEW_PAGES 4096		/* resident in the range: for more, only a put is worth the walk */
 
 struct batch {
 	unsigned int words;
@@ -150,8 +160,9 @@ static int add_word(struct tmem_cached_file *file, unsigned long number, u32 bit
 	return xas_error(&word);
 }
 
-/* Makes suspects of what is resident; not all of it if there is no memory. */
-static int mark_residents(struct tmem_cached_file *file, pgoff_t first, pgoff_t last, gfp_t how)
+/* Makes suspects of what is resident; not all of it if there is no memory, or if *@changes is not @number any more. */
+static int mark_residents(struct tmem_cached_file *file, pgoff_t first, pgoff_t last, gfp_t how,
+			  const unsigned int *changes, unsigned int number)
 {
 	struct batch batch;
 	bool any = false, over;
@@ -161,6 +172,8 @@ static int mark_residents(struct tmem_cached_file *file, pgoff_t first, pgoff_t 
 	do {
 		unsigned int i;
 
+		if (changes && READ_ONCE(*changes) != number)
+			return -EAGAIN;
 		over = collect_residents(&batch, file->mapping, &first, last);
 		for (i = 0; i < batch.words; i++) {
 			const int error = add_word(file, batch.word[i].number, batch.word[i].bits, how);
@@ -230,7 +243,7 @@ bool tmem_may_be_changing(struct inode *inode)
  */
 void tmem_suspect_residents(struct tmem_cached_file *file, pgoff_t first, pgoff_t last)
 {
-	if (tmem_may_be_changing(file->mapping->host) || mark_residents(file, first, last, GFP_NOFS)) {
+	if (tmem_may_be_changing(file->mapping->host) || mark_residents(file, first, last, GFP_NOFS, NULL, 0)) {
 		tmem_cached_file_taint(file, first, last);
 		return;
 	}
@@ -304,14 +317,21 @@ void tmem_suspects_gone(struct tmem_cached_file *file, pgoff_t index, unsigned l
 
 /* ---- the end of a taint ---- */
 
-static LIST_HEAD(asked);
+/*
+ * By turn: 0 is looked at now, the others later and later. Within a list all wait equally long, so
+ * its first is due first.
+ */
+static struct list_head asked[TURNS + 1];
 static DEFINE_SPINLOCK(asked_lock);
-static struct tmem_cached_file *at_work;	/* what the worker has taken from the list */
-static bool stopped;				/* these two under asked_lock */
+static struct tmem_cached_file *at_work;	/* what the worker has taken from a list */
+static bool stopped = true;			/* these two under asked_lock */
 static DECLARE_WAIT_QUEUE_HEAD(left_alone);
 
-/* Takes the taint away if the change is over. The caller keeps the inode from ending. */
-static void try_to_end(struct tmem_cached_file *file)
+static void end_taints(struct work_struct *work);
+static DECLARE_DELAYED_WORK(end_work, end_taints);
+
+/* Takes the taint away if the change is over; whether there is none now. The caller keeps the inode from ending. */
+static bool try_to_end(struct tmem_cached_file *file)
 {
 	unsigned int changes;
 	pgoff_t first, last;
@@ -323,27 +343,90 @@ static void try_to_end(struct tmem_cached_file *file)
 	first = file->first;
 	last = file->last;
 	spin_unlock(&file->lock);
-	if (!tainted || tmem_may_be_changing(file->mapping->host) ||
-	    mark_residents(file, first, last, GFP_NOWAIT))
-		return;
+	if (!tainted)
+		return true;
+	if (tmem_may_be_changing(file->mapping->host) ||
+	    mark_residents(file, first, last, GFP_NOWAIT, &file->changes, changes))
+		return false;
 	spin_lock(&file->lock);
-	if (file->changes == changes)
+	if (file->changes == changes) {
 		smp_store_release(&file->tainted, false);
+		tainted = false;
+	}
 	spin_unlock(&file->lock);
+	return !tainted;
 }
 
-/* The first of the list, now @at_work; NULL: the list is empty. */
+/* The file that is due first, and NULL if none waits. Under asked_lock. */
+static struct tmem_cached_file *next_asked(void)
+{
+	struct tmem_cached_file *file, *next = NULL;
+	unsigned int turn;
+
+	for (turn = 0; turn <= TURNS; turn++) {
+		file = list_first_entry_or_null(&asked[turn], struct tmem_cached_file, asked);
+		if (file && (!next || time_before(file->due, next->due)))
+			next = file;
+	}
+	return next;
+}
+
+/* The worker comes when the next file is due. Under asked_lock. */
+static void call_worker(void)
+{
+	const struct tmem_cached_file *next = next_asked();
+
+	if (next)
+		mod_delayed_work(tmem_unbound_wq, &end_work,
+				 time_after(next->due, jiffies) ? next->due - jiffies : 0);
+}
+
+static unsigned long wait_of(unsigned int turn)
+{
+	return turn ? (unsigned long)SOON << (turn - 1) : 0;
+}
+
+/* Under asked_lock; the file is in no list. */
+static void add_asked(struct tmem_cached_file *file, unsigned int turn)
+{
+	file->due = jiffies + wait_of(turn);
+	list_add_tail(&file->asked, &asked[turn]);
+}
+
+/* One that is due, now @at_work; NULL: none is, the worker will be called. */
 static struct tmem_cached_file *take_asked(void)
 {
 	struct tmem_cached_file *file;
 
 	spin_lock(&asked_lock);
-	file = list_first_entry_or_null(&asked, struct tmem_cached_file, asked);
+	file = next_asked();
+	if (file && time_after(file->due, jiffies)) {
+		file = NULL;
+		call_worker();
+	}
 	if (file)
 		list_del_init(&file->asked);
 	at_work = file;
 	spin_unlock(&asked_lock);
 	return file;
+}
+
+/* It has been looked at. From here on it may be asked for, but not at once. */
+static void put_back(struct tmem_cached_file *file, bool ended)
+{
+	const bool again = !ended && file->turn < TURNS && !tmem_left_out("look_again");
+
+	spin_lock(&asked_lock);
+	at_work = NULL;
+	file->turn = ended ? 0 : min(file->turn + 1, (unsigned int)TURNS);
+	if (list_empty(&file->asked)) {
+		if (again && !stopped)
+			add_asked(file, file->turn);
+		else
+			file->due = jiffies + wait_of(file->turn);
+	}
+	spin_unlock(&asked_lock);
+	wake_up_all(&left_alone);
 }
 
 static bool is_at_work(const struct tmem_cached_file *file)
@@ -361,16 +444,10 @@ static void end_taints(struct work_struct *work)
 	struct tmem_cached_file *file;
 
 	while ((file = take_asked())) {
-		try_to_end(file);
-		spin_lock(&asked_lock);
-		at_work = NULL;
-		spin_unlock(&asked_lock);
-		wake_up_all(&left_alone);
+		put_back(file, try_to_end(file));
 		cond_resched();
 	}
 }
-
-static DECLARE_DELAYED_WORK(end_work, end_taints);
 
 /**
  * tmem_taint_ask - the taint of a file may be over: see to it
@@ -381,15 +458,22 @@ static DECLARE_DELAYED_WORK(end_work, end_taints);
  */
 void tmem_taint_ask(struct tmem_cached_file *file, bool soon)
 {
-	if (!list_empty(&file->asked) || (soon && file->mapping->nrpages > FEW_PAGES))
+	unsigned int turn;
+
+	if (!list_empty(&file->asked) ||
+	    (soon && min(file->mapping->nrpages, file->last - file->first) > FEW_PAGES))
 		return;
 	spin_lock(&asked_lock);
 	if (!stopped && list_empty(&file->asked)) {
-		list_add_tail(&file->asked, &asked);
+		if (time_after(jiffies, file->due + LONG_AGO))
+			file->turn = 0;
+		turn = file->turn;
 		if (soon)
-			queue_delayed_work(tmem_unbound_wq, &end_work, SOON);
-		else
-			mod_delayed_work(tmem_unbound_wq, &end_work, 0);
+			turn = max(turn, 1U);
+		else if (!time_after(file->due, jiffies))
+			turn = 0;
+		add_asked(file, turn);
+		call_worker();
 	}
 	spin_unlock(&asked_lock);
 }
@@ -403,10 +487,17 @@ void tmem_taint_ask(struct tmem_cached_file *file, bool soon)
  */
 void tmem_taint_unask(struct tmem_cached_file *file)
 {
-	spin_lock(&asked_lock);
-	list_del_init(&file->asked);
-	spin_unlock(&asked_lock);
-	wait_event(left_alone, !is_at_work(file));
+	bool busy;
+
+	/* The worker may put it back meanwhile, a few times. */
+	do {
+		spin_lock(&asked_lock);
+		list_del_init(&file->asked);
+		busy = at_work == file;
+		spin_unlock(&asked_lock);
+		if (busy)
+			wait_event(left_alone, !is_at_work(file));
+	} while (busy);
 }
 
 /**
@@ -416,6 +507,10 @@ void tmem_taint_unask(struct tmem_cached_file *file)
  */
 void tmem_suspects_start(void)
 {
+	unsigned int turn;
+
+	for (turn = 0; turn <= TURNS; turn++)
+		INIT_LIST_HEAD(&asked[turn]);
 	spin_lock(&asked_lock);
 	stopped = false;
 	spin_unlock(&asked_lock);
@@ -430,11 +525,12 @@ void tmem_suspects_start(void)
  */
 void tmem_suspects_stop(void)
 {
-	struct tmem_cached_file *file, *next;
+	struct tmem_cached_file *file;
 
+	/* Nothing is added any more, so the list gets shorter each time. */
 	spin_lock(&asked_lock);
 	stopped = true;
-	list_for_each_entry_safe(file, next, &asked, asked)
+	while ((file = next_asked()))
 		list_del_init(&file->asked);
 	spin_unlock(&asked_lock);
 	cancel_delayed_work_sync(&end_work);

@@ -114,3 +114,50 @@ verdict test_suspect_once(void)
 	subject_end(&subject);
 	return filled ? NULL : because("what was suspect once is never put");
 }
+
+#define SLOW_PAGES 12
+
+/*
+ * A file is truncated, and is busy when tmem first looks whether that is over: somebody writes to it what comes from
+ * the disk a page at a time. What is written later is kept, as tmem looks again.
+ */
+verdict test_looked_again(void)
+{
+	struct subject subject, source;
+	size_t filled;
+	uint64_t busy;
+	double start;
+	unsigned char *map;
+
+	if (event_count("folios_filled") == SIZE_MAX)
+		return because("skip: no module that says what it filled");
+	TRY(subject_make(&subject, "looked-again"));
+	TRY(subject_make(&source, "looked-again.source"));
+	TRY(put_again(&source));
+	posix_fadvise(source.file, 0, 0, POSIX_FADV_DONTNEED);
+	map = mmap(NULL, SUBJECT_BYTES, PROT_READ, MAP_SHARED, source.file, 0);
+	if (map == MAP_FAILED || madvise(map, SUBJECT_BYTES, MADV_RANDOM))
+		return because("mmap: %s", strerror(errno));
+	start = seconds_now();
+	if (ftruncate(subject.file, 0) ||
+	    pwrite(subject.file, map, SLOW_PAGES * PAGE_BYTES, 0) != SLOW_PAGES * PAGE_BYTES)
+		return because("cannot write: %s", strerror(errno));
+	busy = (uint64_t)((seconds_now() - start) * 1000);
+	munmap(map, SUBJECT_BYTES);
+	usleep(1500000);
+	memcpy(subject.bytes, source.bytes, SLOW_PAGES * PAGE_BYTES);
+	subject_renew(&subject, SLOW_PAGES * PAGE_BYTES, SUBJECT_BYTES - SLOW_PAGES * PAGE_BYTES);
+	if (pwrite(subject.file, subject.bytes + SLOW_PAGES * PAGE_BYTES, SUBJECT_BYTES - SLOW_PAGES * PAGE_BYTES,
+		   SLOW_PAGES * PAGE_BYTES) != (ssize_t)(SUBJECT_BYTES - SLOW_PAGES * PAGE_BYTES))
+		return because("cannot write the rest: %s", strerror(errno));
+	TRY(subject_put(&subject));
+	filled = event_count("folios_filled");
+	TRY(subject_compare(&subject, "after one reclaim"));
+	filled = event_count("folios_filled") - filled;
+	printf("note looked-again: busy for %llu ms, %zu folios filled\n", (unsigned long long)busy, filled);
+	subject_end(&subject);
+	subject_end(&source);
+	if (busy < 60)
+		return because("skip: the disk is too fast");
+	return filled ? NULL : because("nothing that was written after the truncation was kept");
+}

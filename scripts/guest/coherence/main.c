@@ -58,6 +58,7 @@ static const struct {
 	{ "clone-keeps", test_clone_keeps },
 	{ "rename-keeps", test_rename_keeps },
 	{ "suspect-once", test_suspect_once },
+	{ "looked-again", test_looked_again },
 	{ "before-load", test_before_load },
 	{ "walked", test_walked },
 	{ "dont-need", test_dont_need },

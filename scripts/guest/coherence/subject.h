@@ -85,6 +85,7 @@ verdict test_clone_killed(void);
 verdict test_clone_keeps(void);
 verdict test_rename_keeps(void);
 verdict test_suspect_once(void);
+verdict test_looked_again(void);
 verdict test_before_load(void);
 verdict test_walked(void);
 verdict test_dont_need(void);
