@@ -725,8 +725,21 @@ static int our_filemap_invalidate_inode(struct inode *inode, bool write_back, lo
 #endif
 
 /*
+ * The last page of @to that a clone or a deduplication of @bytes may change. The original makes
+ * them fewer at most, and the file system goes on to the end of the block; what lies behind an old
+ * end of the file is truncated besides. No bytes are as many as there are.
+ */
+static pgoff_t last_shared(const struct file *to, loff_t to_offset, loff_t bytes)
+{
+	const loff_t unit = max_t(loff_t, i_blocksize(file_inode(to)), PAGE_SIZE);
+
+	if (bytes <= 0 || to_offset < 0 || bytes > LLONG_MAX - unit - to_offset)
+		return ULONG_MAX;
+	return (round_up(to_offset + bytes, unit) - 1) >> PAGE_SHIFT;
+}
+
+/*
  * Both files' i_rwsem are held from before until the extents are shared, or the task was killed.
- * What is shared begins at @to_offset; how long it is, the original may yet change.
  */
 TMEM_ORIGINAL(int, generic_remap_file_range_prep, (struct file *from, loff_t from_offset,
 						   struct file *to, loff_t to_offset, loff_t *bytes,
@@ -735,15 +748,16 @@ static int our_generic_remap_file_range_prep(struct file *from, loff_t from_offs
 					     struct file *to, loff_t to_offset, loff_t *bytes,
 					     unsigned int flags)
 {
-	const pgoff_t first = to_offset >> PAGE_SHIFT;
+	const pgoff_t first = to_offset >> PAGE_SHIFT, last = last_shared(to, to_offset, *bytes);
+	const bool shares = *bytes || !(flags & REMAP_FILE_DEDUP);
 	struct tmem_cached_file *file;
 	int error;
 
 	tmem_hook_enter();
-	file = begin_change(file_inode(to)->i_mapping, first, ULONG_MAX);
+	file = shares ? begin_change(file_inode(to)->i_mapping, first, last) : NULL;
 	error = static_call(original_generic_remap_file_range_prep)(from, from_offset, to, to_offset,
 								    bytes, flags);
-	end_change(file, first, ULONG_MAX);
+	end_change(file, first, last);
 	tmem_hook_leave();
 	return error;
 }
