@@ -12,8 +12,8 @@
  *   page->index       -> index
  *
  * Contexts: put_page and invalidate_page come under the page cache's lock with
- * interrupts off; get_page with the page locked, from process context;
- * init_fs, init_shared_fs, invalidate_fs and invalidate_inode may sleep.
+ * interrupts off; get_page with the page locked, from process context, where it
+ * may sleep; init_fs, init_shared_fs, invalidate_fs and invalidate_inode may sleep.
  *
  * File systems that are mounted already when the module loads get their pools
  * while it registers: cleancache_register_ops() walks the super blocks. There
@@ -32,14 +32,17 @@
  * truncation can leave, are neither put nor given. Nor are those of a file that
  * is a swap area; frontswap.c has what happens when it ceases to be one. Nor
  * those of an old-style quota file, which is written through buffers of the
- * block device; quotaoff truncates it. glue/page_cache.c has the same rules,
- * and more of the reasons.
+ * block device. quotaoff truncates it, but not if quotas were suspended before
+ * (remount,ro): so a get that is refused meanwhile flushes the whole file.
+ * glue/page_cache.c has the same rules, and more of the reasons.
  *
  * What this interface cannot know: it tells of no change, and shows an inode
  * only by a page at hand. So a page that was resident when a direct write
  * failed half way, or that was stale before the module was loaded, is put like
- * any other. And the kernel itself puts what DONTNEED and drop_caches drop: to
- * have the disk read again, unmount.
+ * any other. So is a page of a quota file that was resident when suspended
+ * quotas were turned off; and what was put before quotaon stays if nobody asks
+ * for a page of the file until then. And the kernel itself puts what DONTNEED
+ * and drop_caches drop: to have the disk read again, unmount.
  *
  * A page that cannot be read back costs a disk read: a nonzero answer to
  * get_page makes the kernel fill the page anew, so garbage is never seen.
@@ -144,7 +147,12 @@ static int get_page_hook(int pool, struct cleancache_filekey key, pgoff_t index,
 	void *data;
 	int result;
 
-	if (is_beyond_end(page) || is_written_by_blocks(page->mapping->host))
+	if (is_written_by_blocks(page->mapping->host)) {
+		/* It has changed, or will, and the kernel need not say so when that is over. */
+		tmem_hook_flush_object_slowly(client_of_hooks, pool, &oid);
+		return -1;
+	}
+	if (is_beyond_end(page))
 		return -1;
 	data = kmap_atomic(page);
 	result = tmem_hook_get(client_of_hooks, pool, &oid, index, data);
