@@ -286,12 +286,28 @@ static verdict quota_file(const char *path)
 	TRY(send_out(file));
 	TRY(quota_agrees(file, direct, "turned off"));
 	TRY(send_out(file));
-	return quota_agrees(file, direct, "and again");
+	TRY(quota_agrees(file, direct, "and again"));
+	/* Resident, and stale; then quotas are suspended, and turned off as they are: nothing is truncated. */
+	if (quotactl(QCMD(Q_QUOTAON, USRQUOTA), device, 4, (void *)path))
+		return because("quotaon: %s", strerror(errno));
+	TRY(quota_agrees(file, direct, "turned on again"));
+	TRY(set_limits(13000000));
+	if (mount(device, directory, type_name, MS_REMOUNT | MS_RDONLY, "usrquota"))
+		return because("remounting read-only: %s", strerror(errno));
+	/* Quotas are off, whatever it says of the inode's times. */
+	if (quotactl(QCMD(Q_QUOTAOFF, USRQUOTA), device, 0, NULL) && errno != EROFS)
+		return because("quotaoff when suspended: %s", strerror(errno));
+	/* The page cache is stale until here. */
+	for (int i = 0; i < 3; i++) {
+		TRY(send_out(file));
+		TRY(quota_agrees(file, direct, "turned off while suspended"));
+	}
+	return NULL;
 }
 
 /*
- * IS_NOQUOTA() keeps the file out, truncation in quotaoff what is left of it. dquot_disable is there for quotas that are
- * suspended and cannot be resumed: the file is let go of then as it is.
+ * IS_NOQUOTA() keeps the file out, truncation in quotaoff what is left of it; dquot_disable, for quotas that are turned
+ * off while they are suspended: the file is let go of then as it is.
  */
 verdict test_quota(void)
 {
